@@ -1,0 +1,176 @@
+/**
+ * Errors of `@k42/rcu`, and the base class of every error in the project.
+ *
+ * One class per failure, each with a stable `code`; the data a caller needs to act on (which processor, which lock,
+ * what was waited for) are fields, not only words in the message.
+ */
+
+/** Base of all errors thrown by the K42 packages. `code` is stable across versions; `message` is not. */
+export class K42Error extends Error {
+  /** Stable identifier such as `K42_LOCK_DEADLINE`. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+/** An argument is outside what the function accepts. Nothing has been changed. */
+export class InvalidArgumentError extends K42Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super('K42_INVALID_ARGUMENT', message, options);
+  }
+}
+
+/** The calling JavaScript thread is not a processor of any machine. */
+export class NotAttachedError extends K42Error {
+  constructor() {
+    super(
+      'K42_NOT_ATTACHED',
+      'This thread is not a processor of a Machine; boot one with Machine.boot() first.',
+    );
+  }
+}
+
+/** The calling JavaScript thread already is a processor; a thread belongs to one machine at a time. */
+export class AlreadyAttachedError extends K42Error {
+  constructor(number: number) {
+    super(
+      'K42_ALREADY_ATTACHED',
+      `This thread already is processor ${number} of a Machine; close that one first.`,
+    );
+  }
+}
+
+/** Two copies of a K42 package were loaded into one thread: they would have two tables, two sets of generations. */
+export class DuplicatePackageError extends K42Error {
+  constructor(name: string, first: string, second: string) {
+    super(
+      'K42_DUPLICATE_PACKAGE',
+      `Two copies of ${name} were loaded into one thread (${first} and ${second}); make the tree resolve to one.`,
+    );
+  }
+}
+
+/** Machine memory has no room for the request. Nothing was allocated. */
+export class OutOfMachineMemoryError extends K42Error {
+  readonly requestedBytes: number;
+
+  constructor(requestedBytes: number, totalBytes: number) {
+    super(
+      'K42_OUT_OF_MACHINE_MEMORY',
+      `Machine memory (${totalBytes} bytes) has no room for ${requestedBytes} more bytes; raise memoryBytes in Machine.boot().`,
+    );
+    this.requestedBytes = requestedBytes;
+  }
+}
+
+/** A processor is not there (never booted, exited or terminated), so what was asked of it cannot happen. */
+export class ProcessorGoneError extends K42Error {
+  readonly processor: number;
+
+  constructor(processor: number, doing: string) {
+    super('K42_PROCESSOR_GONE', `Processor ${processor} is gone while ${doing}.`);
+    this.processor = processor;
+  }
+}
+
+/** The machine is closing or closed. */
+export class MachineClosedError extends K42Error {
+  constructor(doing: string) {
+    super('K42_MACHINE_CLOSED', `The machine is closed or closing while ${doing}.`);
+  }
+}
+
+/** A processor did not start: its worker or one of its modules failed to load. `cause` is the original error. */
+export class BootError extends K42Error {
+  readonly processor: number;
+
+  constructor(processor: number, message: string, options?: ErrorOptions) {
+    super('K42_BOOT_FAILED', `Processor ${processor} did not boot: ${message}`, options);
+    this.processor = processor;
+  }
+}
+
+/** A wait reached its deadline; the message names what was waited for. */
+export class DeadlineError extends K42Error {
+  readonly deadlineMs: number;
+
+  constructor(waitedFor: string, deadlineMs: number) {
+    super('K42_DEADLINE', `Waited ${deadlineMs} ms for ${waitedFor}.`);
+    this.deadlineMs = deadlineMs;
+  }
+}
+
+/** A lock could not be taken before its deadline. */
+export class LockDeadlineError extends K42Error {
+  /** Number of the processor that held the lock when the wait was given up; -1 if it was free just then. */
+  readonly holder: number;
+
+  constructor(lock: string, holder: number, deadlineMs: number) {
+    super('K42_LOCK_DEADLINE', `Waited ${deadlineMs} ms for ${lock}, held by processor ${holder}.`);
+    this.holder = holder;
+  }
+}
+
+/** A processor tried to lock what it already holds, or to unlock what it does not hold. */
+export class LockMisuseError extends K42Error {
+  constructor(message: string) {
+    super('K42_LOCK_MISUSE', message);
+  }
+}
+
+/** `synchronize` was called inside a thread it would have to wait for: it could never return. */
+export class GracePeriodDeadlockError extends K42Error {
+  constructor() {
+    super(
+      'K42_GRACE_PERIOD_DEADLOCK',
+      'synchronize() was called inside a thread, which its grace period has to wait for; use afterGracePeriod() there.',
+    );
+  }
+}
+
+/** A module has no such exported function. */
+export class NoSuchExportError extends K42Error {
+  constructor(module: string, name: string) {
+    super('K42_NO_SUCH_EXPORT', `Module ${module} exports no function named ${JSON.stringify(name)}.`);
+  }
+}
+
+/** An error as it crosses from one processor to another: structured clone would lose its class, code and fields. */
+export interface WireError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly fields: Record<string, unknown>;
+  readonly cause: WireError | undefined;
+}
+
+/** Takes an error (or whatever was thrown) apart for posting. Fields that cannot be cloned are dropped. */
+export function errorToWire(thrown: unknown): WireError {
+  if (!(thrown instanceof Error)) {
+    return { name: 'Error', message: String(thrown), stack: undefined, fields: {}, cause: undefined };
+  }
+  const fields: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(thrown)) {
+    if (key === 'name' || key === 'cause') continue;
+    try {
+      fields[key] = structuredClone(value);
+    } catch {
+      // Not clonable (a function, a port): the message and the code still say what happened.
+    }
+  }
+  const { name, message, stack, cause } = thrown;
+  return { name, message, stack, fields, cause: cause === undefined ? undefined : errorToWire(cause) };
+}
+
+/** Rebuilds an error from its posted form: same name, message, stack, code and fields; a plain `Error` by class. */
+export function errorFromWire(wire: WireError): Error {
+  const options = wire.cause === undefined ? undefined : { cause: errorFromWire(wire.cause) };
+  const error = new Error(wire.message, options);
+  error.name = wire.name;
+  if (wire.stack !== undefined) error.stack = wire.stack;
+  return Object.assign(error, wire.fields);
+}

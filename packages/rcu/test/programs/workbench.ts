@@ -1,0 +1,92 @@
+/** Program of the machine tests: what they run on other processors. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterGracePeriod, currentProcessor, Mutex, spawn, synchronize } from '@k42/rcu';
+
+export function whoAmI(): number {
+  return currentProcessor().number;
+}
+
+export function add(a: number, b: number): number {
+  return a + b;
+}
+
+export function fail(): never {
+  throw Object.assign(new RangeError('asked to fail', { cause: new Error('the cause') }), {
+    code: 'ASKED',
+    at: 42,
+  });
+}
+
+export function exitNow(): void {
+  process.exit(3);
+}
+
+export function neverSettles(): Promise<never> {
+  return new Promise(() => {});
+}
+
+/** Words of the torture block: the published generation of the "pipe" and a count of readers that saw it reused. */
+export const TORTURE = {
+  CURRENT: 0,
+  STOP: 1,
+  ERRORS: 2,
+  MUTEX: 3,
+  COUNTER: 4,
+  ELEMENTS: 8,
+  COUNT: 16,
+  BYTES: 256,
+} as const;
+
+/**
+ * A reader of rcutorture's kind: as one thread, over several turns, look up the current element and check that it is
+ * not recycled (its word set to 1) before the thread ends.
+ */
+export async function tortureReader(turns: number): Promise<number> {
+  const { memory } = currentProcessor();
+  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
+  let reads = 0;
+  while (Atomics.load(memory.i32, base + TORTURE.STOP) === 0) {
+    await spawn(async () => {
+      const element = Atomics.load(memory.i32, base + TORTURE.CURRENT);
+      for (let turn = 0; turn < turns; turn++) {
+        if (Atomics.load(memory.i32, base + TORTURE.ELEMENTS + element) !== 0) {
+          Atomics.add(memory.i32, base + TORTURE.ERRORS, 1);
+        }
+        await nextTurn();
+      }
+    });
+    reads++;
+  }
+  return reads;
+}
+
+/** Adds to a plain shared word under the mutex, so that lost exclusion shows as lost additions. */
+export function addUnderMutex(times: number): void {
+  const { memory, number } = currentProcessor();
+  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
+  const mutex = new Mutex(memory.i32, base + TORTURE.MUTEX, number);
+  for (let i = 0; i < times; i++) {
+    mutex.withLock(() => {
+      memory.i32[base + TORTURE.COUNTER] = (memory.i32[base + TORTURE.COUNTER] as number) + 1;
+    });
+  }
+}
+
+export async function synchronizeHere(): Promise<void> {
+  await synchronize();
+}
+
+let callbackRan = false;
+/** Hands in a callback and returns before its grace period is over. */
+export function deferSomething(): void {
+  const { memory } = currentProcessor();
+  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
+  afterGracePeriod(() => {
+    callbackRan = true;
+    Atomics.add(memory.i32, base + TORTURE.COUNTER, 1);
+  });
+}
+
+export function ranAlready(): boolean {
+  return callbackRan;
+}
