@@ -1,0 +1,104 @@
+/**
+ * Calls on every Rep of a distributed object.
+ *
+ * The request is a system message, handled between turns on the Rep's processor, so that it is served even by a
+ * processor that a swap has stopped for a moment: whoever gathers is a call in flight, which that swap waits for.
+ */
+import {
+  currentProcessor,
+  errorFromWire,
+  errorToWire,
+  onAttach,
+  type Processor,
+  ProcessorGoneError,
+  type WireError,
+} from '@k42/rcu';
+import { viewOf } from './records.ts';
+
+const VISIT = 'clustered/visit';
+const VISITED = 'clustered/visited';
+
+interface Visit {
+  readonly id: number;
+  readonly word: bigint;
+  readonly method: string;
+  readonly args: unknown[];
+}
+
+type Visited =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: WireError };
+
+interface Pending {
+  readonly processor: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface HasRep {
+  repIfAny(): object | undefined;
+}
+
+class Gathering {
+  readonly #processor: Processor;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+
+  constructor(processor: Processor) {
+    this.#processor = processor;
+    processor.onSystemMessage(VISIT, (from, payload) =>
+      processor.post(from, VISITED, this.#visit(payload as Visit)),
+    );
+    processor.onSystemMessage(VISITED, (_from, payload) => {
+      const answer = payload as Visited;
+      const pending = this.#pending.get(answer.id);
+      this.#pending.delete(answer.id);
+      if ('error' in answer) pending?.reject(errorFromWire(answer.error));
+      else pending?.resolve(answer.value);
+    });
+    processor.onGone((number) => {
+      for (const [id, pending] of this.#pending) {
+        if (pending.processor !== number) continue;
+        this.#pending.delete(id);
+        pending.reject(new ProcessorGoneError(number, 'asked for its share of an object'));
+      }
+    });
+  }
+
+  visit(to: number, word: bigint, method: string, args: unknown[]): Promise<unknown> {
+    if (!this.#processor.isLive(to))
+      return Promise.reject(new ProcessorGoneError(to, 'to be asked for its share of an object'));
+    const id = ++this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, { processor: to, resolve, reject });
+    this.#processor.post(to, VISIT, { id, word, method, args } satisfies Visit);
+    return promise;
+  }
+
+  #visit({ id, word, method, args }: Visit): Visited {
+    try {
+      const rep = (viewOf(word) as unknown as HasRep).repIfAny() as
+        | Record<string, (...args: unknown[]) => unknown>
+        | undefined;
+      const visited = rep?.[method];
+      if (rep === undefined || visited === undefined) throw new Error(`No Rep with a method ${method} here.`);
+      return { id, value: visited.apply(rep, args) };
+    } catch (error) {
+      return { id, error: errorToWire(error) };
+    }
+  }
+}
+
+const instances = new WeakMap<Processor, Gathering>();
+onAttach((processor) => instances.set(processor, new Gathering(processor)));
+
+export async function gather<R>(
+  word: bigint,
+  processors: readonly number[],
+  method: string,
+  args: unknown[],
+): Promise<R[]> {
+  const gathering = instances.get(currentProcessor()) as Gathering;
+  const results = await Promise.all(processors.map((number) => gathering.visit(number, word, method, args)));
+  return results as R[];
+}

@@ -1,0 +1,122 @@
+/**
+ * `@k42/clustered/interpose`: what it takes to put another Root behind a COID that is in use.
+ *
+ * For layers that exchange implementations, such as `@k42/hotswap`. Nothing here checks that the exchange is safe:
+ * quiescence, state and the fate of the old Root are the caller's business. All functions act on the calling
+ * processor's view and need it attached.
+ */
+
+import { ObjectGoneError } from './errors.ts';
+import type { Implementation } from './implementations.ts';
+import type { Interface } from './interfaces.ts';
+import { members } from './internal/gtt.ts';
+import { STATE } from './internal/layout.ts';
+import { objects } from './internal/objects.ts';
+import type { Root } from './roots.ts';
+
+export { bit, members } from './internal/gtt.ts';
+export type { Interceptor } from './internal/slots.ts';
+
+/** What an entry says while nothing can change it. */
+export interface EntryView {
+  readonly root: bigint;
+  readonly sequence: number;
+  /** Processors that ever missed on the object, as bits. */
+  readonly touched: bigint;
+}
+
+/**
+ * Makes a Root without a COID: record and state only. It serves `asInterface` (a mediator serves whichever interface
+ * its target has).
+ */
+export function createRoot<T extends object, A>(
+  implementation: Implementation<T, A>,
+  asInterface: Interface<object>,
+  argument: A,
+): bigint {
+  return objects().records.create(implementation, asInterface, argument);
+}
+
+/** This processor's view of a Root, made if there is none. The caller keeps the Root from being reclaimed. */
+export function rootView(word: bigint): Root<object> {
+  return objects().records.view(word);
+}
+
+/** Name and classes of a Root's implementation. @throws NotLoadedError */
+export function implementationOf(word: bigint): Implementation<object, never> {
+  return objects().records.implementation(word);
+}
+
+/** The interface an object serves. @throws ObjectGoneError, NotLoadedError */
+export function interfaceOf(coid: number): Interface<object> {
+  const { gtt, records } = objects();
+  if (!gtt.inRange(coid)) throw new ObjectGoneError(coid);
+  gtt.readLock(coid);
+  try {
+    if (gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+    return records.interface(gtt.root(coid));
+  } finally {
+    gtt.readUnlock(coid);
+  }
+}
+
+/**
+ * Runs `held` with the object's entry locked for writing (no miss in progress anywhere), in a turn of its own.
+ * @throws ObjectGoneError if the object is not live; DeadlineError.
+ */
+export async function withEntryLocked<R>(coid: number, held: (entry: EntryView) => R): Promise<R> {
+  const { gtt } = objects();
+  if (!gtt.inRange(coid)) throw new ObjectGoneError(coid);
+  const sequence = gtt.sequence(coid);
+  return gtt.writeLocked(coid, () => {
+    if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+    return held({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
+  });
+}
+
+/** Swings the Root word by compare-and-swap; false if it no longer was `from`. */
+export function swingRoot(coid: number, from: bigint, to: bigint): boolean {
+  return objects().gtt.swing(coid, from, to);
+}
+
+/** The Root word just now. */
+export function currentRoot(coid: number): bigint {
+  return objects().gtt.root(coid);
+}
+
+/**
+ * Puts the default object back into this processor's slot, if it has one of that sequence: the next call misses.
+ * Between turns only; calls in flight are the caller's business.
+ */
+export function resetSlot(coid: number, sequence: number): void {
+  const { ltt, records, gtt } = objects();
+  const slot = ltt[coid];
+  if (slot !== undefined && slot.$sequence === sequence)
+    objects().reset(slot, records.interface(gtt.root(coid)));
+}
+
+/** Calls a method of the object as it is now on this processor: through the table, for Reps that have been replaced. */
+export function redispatch(coid: number, method: string, args: unknown[]): unknown {
+  const rep = objects().slot(coid).$rep as Record<string, (...args: unknown[]) => unknown>;
+  return (rep[method] as (...args: unknown[]) => unknown)(...args);
+}
+
+/** Frees a Root that nobody can reach any more, after its `reclaim` hook. */
+export function reclaimRoot(word: bigint): void {
+  objects().reclaim(word);
+}
+
+/** Forgets this processor's view of a Root that is about to be reclaimed by another. */
+export function forgetRoot(word: bigint): void {
+  objects().records.forget(word);
+}
+
+/** Processors on which a Root has made a Rep, ascending. */
+export function repProcessors(word: bigint): number[] {
+  return members(objects().records.reps(word));
+}
+
+/** Keeps the machine from closing before `work` has settled. */
+export function finishBeforeClose(work: Promise<unknown>): void {
+  objects().track(work);
+}
