@@ -1,0 +1,33 @@
+/**
+ * Opens the file system that a mode stands for, on the processor that calls it.
+ *
+ * This is the one place that knows what is below the seam of postmark/files.ts. A backend is a file system, the hooks by
+ * which it takes part in the workload (threads, swaps of files in use), and what it has to say when the run is over.
+ */
+import { BenchUnavailableError } from './errors.ts';
+import type { InstanceSpec, SwapRecord } from './instance.ts';
+import type { Mode } from './modes.ts';
+import type { BenchFile, BenchFiles } from './postmark/files.ts';
+import { PlainFiles } from './postmark/plainFiles.ts';
+import type { WorkloadHooks } from './postmark/workload.ts';
+
+export interface Backend {
+  readonly files: BenchFiles;
+  readonly hooks: WorkloadHooks;
+  /** Told once, before the first transaction, of the file that all processors share. */
+  journalOpened?(journal: BenchFile, path: string): void;
+  /** Ends the backend's own work (swaps under way included) and reports the swaps that this processor initiated. */
+  close(): Promise<SwapRecord[]>;
+}
+
+/** @throws BenchUnavailableError if this build cannot run the mode */
+export async function openBackend(mode: Mode, _spec: InstanceSpec): Promise<Backend> {
+  switch (mode) {
+    case 'plain':
+      return { files: new PlainFiles(), hooks: {}, close: async () => [] };
+    case 'shared':
+    case 'distributed':
+    case 'hotswap':
+      throw new BenchUnavailableError(`mode '${mode}' needs the file cache, which this build does not have`);
+  }
+}

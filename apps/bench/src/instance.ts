@@ -1,0 +1,130 @@
+/**
+ * One instance of PostMark, on the processor that calls it.
+ *
+ * This is a module of its own because every processor loads it: the machine runs the exported `runInstance` there with a
+ * spec that came in a message, and sends the result back in one. So both are plain data, and failures are thrown as they
+ * come: who started the instances turns them into errors of the benchmark (`toBenchError`).
+ */
+import { type Backend, openBackend } from './backend.ts';
+import type { Mode } from './modes.ts';
+import type { Verification } from './postmark/content.ts';
+import type { Counts } from './postmark/counts.ts';
+import { JournalWriter } from './postmark/journal.ts';
+import type { PostmarkOptions } from './postmark/options.ts';
+import { Progress } from './postmark/progress.ts';
+import { Workload, type WorkloadHooks } from './postmark/workload.ts';
+
+export interface InstanceSpec {
+  readonly mode: Mode;
+  readonly processor: number;
+  /** How many processors take part. */
+  readonly processors: number;
+  /** `seed` in here is that of the first instance. */
+  readonly options: PostmarkOptions;
+  /** This instance's. */
+  readonly seed: number;
+  /** Exists, and is this instance's alone. */
+  readonly directory: string;
+  /** The file that all instances append to. It exists. */
+  readonly journal: string;
+  readonly keep: boolean;
+  readonly verify: boolean;
+  /** The counters of all processors (postmark/progress.ts). */
+  readonly progress?: SharedArrayBuffer;
+}
+
+/** One swap of the file cache manager of a file in use. */
+export interface SwapRecord {
+  /** The journal, or a file of the instance that initiated the swap. */
+  file: 'journal' | 'own';
+  /** How many processors took part. */
+  participants: number;
+  /** Calls that went through the mediator to the old manager. */
+  forwarded: number;
+  /** Calls that were held back until the new manager took over. */
+  queued: number;
+  milliseconds: number;
+}
+
+export interface InstanceResult {
+  mode: Mode;
+  processor: number;
+  seed: number;
+  counts: Counts;
+  /** Transactions completed, which is also the number of records appended to the journal. */
+  transactions: number;
+  /** Everything: creation, transactions, verification, deletion. */
+  seconds: number;
+  /** Of the transactions alone. */
+  transactionSeconds: number;
+  transactionsPerSecond: number;
+  swaps: SwapRecord[];
+  /** Null unless asked for. */
+  verification: Verification | null;
+}
+
+/** Called on every processor, by name. */
+export async function runInstance(spec: InstanceSpec): Promise<InstanceResult> {
+  return runInstanceOn(await openBackend(spec.mode, spec), spec);
+}
+
+/** The same with a backend that is already open; closes it. */
+export async function runInstanceOn(backend: Backend, spec: InstanceSpec): Promise<InstanceResult> {
+  const begun = performance.now();
+  let swaps: SwapRecord[] = [];
+  const workload = await runWorkload(backend, spec).finally(async () => {
+    swaps = await backend.close();
+  });
+  const { counts, transactions, transactionSeconds, verification } = workload;
+  return {
+    mode: spec.mode,
+    processor: spec.processor,
+    seed: spec.seed,
+    counts,
+    transactions,
+    seconds: (performance.now() - begun) / 1000,
+    transactionSeconds,
+    transactionsPerSecond: transactionSeconds > 0 ? transactions / transactionSeconds : 0,
+    swaps,
+    verification,
+  };
+}
+
+async function runWorkload(
+  backend: Backend,
+  spec: InstanceSpec,
+): Promise<Awaited<ReturnType<Workload['run']>>> {
+  const { options, seed, directory, keep, verify, processor, journal: path } = spec;
+  const { files, hooks } = backend;
+  const progress = spec.progress && new Progress(spec.progress, processor);
+  const journal = await inUnit(hooks, async () => new JournalWriter(processor, await files.open(path, true)));
+  backend.journalOpened?.(journal.file, path);
+  try {
+    return await new Workload({
+      options,
+      seed,
+      directory,
+      files,
+      keep,
+      verify,
+      hooks,
+      journal,
+      progress,
+    }).run();
+  } catch (error) {
+    // The first failure is the one to report.
+    await inUnit(hooks, () => journal.close()).catch(() => {});
+    throw error;
+  }
+}
+
+/** Does `work` as one unit of work, as the workload does with its own. */
+async function inUnit<T>(hooks: WorkloadHooks, work: () => Promise<T>): Promise<T> {
+  if (!hooks.runTransaction) return work();
+  let result: { value: T } | undefined;
+  await hooks.runTransaction(async () => {
+    result = { value: await work() };
+  });
+  if (result === undefined) throw new Error('a unit of work was not run');
+  return result.value;
+}

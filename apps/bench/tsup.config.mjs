@@ -1,0 +1,3 @@
+import { bundle } from '@k42/tooling/tsup';
+
+export default bundle(['src/main.ts', 'src/instance.ts']);

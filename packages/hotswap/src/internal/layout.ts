@@ -1,0 +1,60 @@
+/**
+ * The swap block: everything the processors share about one swap, in machine memory.
+ *
+ * It is the state of the Mediator's Root. The swap word holds the phase and one set of processors in 64 bits, so that
+ * joining, withdrawing, becoming ready and opening the next phase are compare-and-swaps on one word and none can miss
+ * another.
+ */
+import { PROCESSORS_MAX } from '@k42/rcu/machine';
+
+export const PHASE = { FORWARD: 1n, BLOCK: 2n, TRANSFER: 3n, COMPLETE: 4n, ABORTED: 5n } as const;
+export const PHASE_SHIFT = 60n;
+export const SET_MASK: bigint = (1n << PHASE_SHIFT) - 1n;
+
+/** 64-bit words. */
+export const LONG = {
+  SWAP_WORD: 0,
+  OLD_ROOT: 1,
+  NEW_ROOT: 2,
+  /** Processors to be told of every transition: participants, the initiator, latecomers with queued calls. */
+  INTERESTED: 3,
+} as const;
+
+/** Doubles, same unit: milliseconds since the epoch. */
+export const TIME = { BEGUN: 4, BLOCKED: 5, TRANSFERRING: 6, DECIDED: 7, DEADLINE: 8 } as const;
+
+/** 32-bit words. */
+export const WORD = {
+  COID: 18,
+  SEQUENCE: 19,
+  INITIATOR: 20,
+  /** 1 if the interface has synchronous methods, so that readiness needs a stop point. */
+  SYNCHRONOUS: 21,
+  /** 0, or 1 + the number of the processor that does the root part. */
+  ROOT_CLAIM: 22,
+  ROOT_DONE: 23,
+  MAX_PAUSE_MS: 24,
+  TRANSFER_MS: 25,
+  PROTOCOL_BYTES: 26,
+  /** The protocol's name, ASCII. */
+  PROTOCOL: 27,
+} as const;
+export const PROTOCOL_BYTES_MAX = 84;
+
+/** Per processor: a cache line would be too much for 60; four words each, written by their owner. */
+export const PROCESSOR_WORDS = 48;
+export const PER_PROCESSOR = 4;
+export const OWN = {
+  /** 1 while the processor takes part. */
+  JOINED: 0,
+  /** 1 once its untracked threads have gone. */
+  ELAPSED: 1,
+  /** 1 once its parts are imported. */
+  DONE: 2,
+} as const;
+
+export const BLOCK_BYTES: number = (PROCESSOR_WORDS + PROCESSORS_MAX * PER_PROCESSOR) * 4;
+
+if (PROCESSORS_MAX > Number(PHASE_SHIFT)) throw new Error('@k42/hotswap layout: a set of processors fits below the phase');
+if (WORD.COID * 4 < (TIME.DEADLINE + 1) * 8) throw new Error('@k42/hotswap layout: words begin after the times');
+if (WORD.PROTOCOL * 4 + PROTOCOL_BYTES_MAX > PROCESSOR_WORDS * 4) throw new Error('@k42/hotswap layout: the protocol ends before the processors');

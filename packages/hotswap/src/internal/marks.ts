@@ -1,0 +1,62 @@
+/**
+ * Marks: which asynchronous work descends from a forwarded call.
+ *
+ * While a swap blocks new calls it waits for the forwarded ones to end. Whatever those calls call in turn, on this
+ * object or on any other that is being swapped, must get through, or they never end. (The paper marks the thread
+ * descriptor.) Here the mark lives in the asynchronous context around the forwarded call, and ends with that call:
+ * what the call leaves behind, a timer say, is not marked any more. Nested forwarded calls make a chain, and work is
+ * marked while any link of it is live. Calls to other processors carry the mark along.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { isThenable, registerContextCarrier } from '@k42/rcu';
+
+interface Mark {
+  readonly outer: Mark | undefined;
+  live: boolean;
+}
+
+const marks = new AsyncLocalStorage<Mark>();
+
+/** Whether the running work descends from a forwarded call that has not ended. */
+export function isMarked(): boolean {
+  for (let mark = marks.getStore(); mark !== undefined; mark = mark.outer) if (mark.live) return true;
+  return false;
+}
+
+/**
+ * Runs `work` marked until it has returned or its promise has settled, and then calls `ended`. Returns what `work`
+ * returns; of a promise, one that settles alike after `ended`.
+ */
+export function runMarked(work: () => unknown, ended: () => void): unknown {
+  const mark: Mark = { outer: marks.getStore(), live: true };
+  const end = (): void => {
+    mark.live = false;
+    ended();
+  };
+  let result: unknown;
+  try {
+    result = marks.run(mark, work);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (!isThenable(result)) {
+    end();
+    return result;
+  }
+  return result.then(
+    (value) => {
+      end();
+      return value;
+    },
+    (error: unknown) => {
+      end();
+      throw error;
+    },
+  );
+}
+
+registerContextCarrier({
+  capture: () => (isMarked() ? true : undefined),
+  enter: <R>(_captured: unknown, call: () => R): R => runMarked(call, () => {}) as R,
+});
