@@ -95,15 +95,27 @@ export function resetSlot(coid: number, sequence: number): void {
     objects().reset(slot, records.interface(gtt.root(coid)));
 }
 
-/** Calls a method of the object as it is now on this processor: through the table, for Reps that have been replaced. */
-export function redispatch(coid: number, method: string, args: unknown[]): unknown {
-  const rep = objects().slot(coid).$rep as Record<string, (...args: unknown[]) => unknown>;
+/**
+ * Calls a method of the object as it is now on this processor: through the table, for Reps that have been replaced.
+ * @throws ObjectGoneError if the object of that sequence number is gone
+ */
+export function redispatch(coid: number, sequence: number, method: string, args: unknown[]): unknown {
+  const slot = objects().slot(coid);
+  if (slot.$sequence !== sequence) throw new ObjectGoneError(coid);
+  const rep = slot.$rep as Record<string, (...args: unknown[]) => unknown>;
   return (rep[method] as (...args: unknown[]) => unknown)(...args);
 }
 
 /** Frees a Root that nobody can reach any more, after its `reclaim` hook. */
 export function reclaimRoot(word: bigint): void {
   objects().reclaim(word);
+}
+
+/** Frees a Root without looking at it: one that was never seen by anybody, or has nothing to reclaim. */
+export function discardRoot(word: bigint): void {
+  const { records } = objects();
+  records.forget(word);
+  records.free(word);
 }
 
 /** Forgets this processor's view of a Root that is about to be reclaimed by another. */
@@ -114,6 +126,11 @@ export function forgetRoot(word: bigint): void {
 /** Processors on which a Root has made a Rep, ascending. */
 export function repProcessors(word: bigint): number[] {
   return members(objects().records.reps(word));
+}
+
+/** Processors that ever missed on an object, ascending. May grow at any time. */
+export function touchedProcessors(coid: number): number[] {
+  return members(objects().gtt.touched(coid));
 }
 
 /** Keeps the machine from closing before `work` has settled. */

@@ -11,7 +11,7 @@ import { extname } from 'node:path';
 import { MessageChannel, type MessagePort, Worker, type WorkerOptions } from 'node:worker_threads';
 import { BootError, DeadlineError, InvalidArgumentError, MachineClosedError } from './errors.ts';
 import { BUILTIN, registerBuiltins } from './internal/builtins.ts';
-import { assertDetached, attach, detach } from './internal/current.ts';
+import { assertDetached, attach, currentProcessor, detach } from './internal/current.ts';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
 import { MachineMemory } from './internal/memory.ts';
 import { Processor } from './internal/processor.ts';
@@ -276,6 +276,18 @@ export class Machine {
   #assertOpen(doing: string): void {
     if (this.#closing !== undefined) throw new MachineClosedError(doing);
   }
+}
+
+/**
+ * Loads a module on every live processor of the calling processor's machine, the calling one excepted; settles when
+ * all have it. For packages that need themselves to be everywhere before they act. Loading again costs a message.
+ * @throws what loading it threw; NotAttachedError, ProcessorGoneError, InvalidArgumentError.
+ */
+export async function loadOnOthers(module: URL | string): Promise<void> {
+  const url = moduleUrl(module);
+  const processor = currentProcessor();
+  const others = processor.liveProcessors().filter((number) => number !== processor.number);
+  await Promise.all(others.map((number) => processor.calls.call(number, BUILTIN.LOAD, false, [[url]])));
 }
 
 /** Both ends of the two channels between two processors. */

@@ -55,6 +55,9 @@ export const OWN = {
 
 export const BLOCK_BYTES: number = (PROCESSOR_WORDS + PROCESSORS_MAX * PER_PROCESSOR) * 4;
 
-if (PROCESSORS_MAX > Number(PHASE_SHIFT)) throw new Error('@k42/hotswap layout: a set of processors fits below the phase');
-if (WORD.COID * 4 < (TIME.DEADLINE + 1) * 8) throw new Error('@k42/hotswap layout: words begin after the times');
-if (WORD.PROTOCOL * 4 + PROTOCOL_BYTES_MAX > PROCESSOR_WORDS * 4) throw new Error('@k42/hotswap layout: the protocol ends before the processors');
+if (PROCESSORS_MAX > Number(PHASE_SHIFT))
+  throw new Error('@k42/hotswap layout: a set of processors fits below the phase');
+if (WORD.COID * 4 < (TIME.DEADLINE + 1) * 8)
+  throw new Error('@k42/hotswap layout: words begin after the times');
+if (WORD.PROTOCOL * 4 + PROTOCOL_BYTES_MAX > PROCESSOR_WORDS * 4)
+  throw new Error('@k42/hotswap layout: the protocol ends before the processors');

@@ -8,10 +8,21 @@
  * written *before* the compare-and-swap that relies on them, so whoever sees the new word sees them too. The order of
  * phases is the order of their numbers, and the word never goes back.
  */
-import type { MachineMemory } from '@k42/rcu';
+
 import { bit, members } from '@k42/clustered/interpose';
+import type { MachineMemory } from '@k42/rcu';
 import type { PhaseName } from '../errors.ts';
-import { LONG, OWN, PER_PROCESSOR, PHASE, PHASE_SHIFT, PROCESSOR_WORDS, SET_MASK, TIME, WORD } from './layout.ts';
+import {
+  LONG,
+  OWN,
+  PER_PROCESSOR,
+  PHASE,
+  PHASE_SHIFT,
+  PROCESSOR_WORDS,
+  SET_MASK,
+  TIME,
+  WORD,
+} from './layout.ts';
 
 export type Phase = bigint;
 
@@ -130,7 +141,9 @@ export class SwapBlock {
 
   get protocol(): string {
     const start = (this.#word + WORD.PROTOCOL) * 4;
-    return decoder.decode(this.#memory.u8.slice(start, start + (this.#memory.i32[this.#word + WORD.PROTOCOL_BYTES] as number)));
+    return decoder.decode(
+      this.#memory.u8.slice(start, start + (this.#memory.i32[this.#word + WORD.PROTOCOL_BYTES] as number)),
+    );
   }
 
   time(which: keyof typeof TIME): number {
@@ -166,7 +179,9 @@ export class SwapBlock {
 
   /** Participants whose untracked threads have not all gone. */
   notElapsed(): number[] {
-    return this.joined().filter((number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.ELAPSED)) === 0);
+    return this.joined().filter(
+      (number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.ELAPSED)) === 0,
+    );
   }
 
   /** Asks to be told of every transition from now on. Afterwards look at the phase: it may have been the last. */
@@ -185,7 +200,9 @@ export class SwapBlock {
     // Before the compare-and-swap: whoever sees our bit finds that we have nothing to wait for.
     Atomics.store(i32, this.#own(this.#me, OWN.ELAPSED), 1);
     Atomics.store(i32, this.#own(this.#me, OWN.JOINED), 1);
-    const joined = this.#change((phase, set) => (phase === PHASE.FORWARD || phase === PHASE.BLOCK ? [phase, set | bit(this.#me)] : undefined));
+    const joined = this.#change((phase, set) =>
+      phase === PHASE.FORWARD || phase === PHASE.BLOCK ? [phase, set | bit(this.#me)] : undefined,
+    );
     if (!joined) Atomics.store(i32, this.#own(this.#me, OWN.JOINED), 0);
     return joined;
   }
@@ -238,14 +255,17 @@ export class SwapBlock {
   /** TRANSFER to COMPLETE, once all parts are imported. True for the one that decided it. */
   tryCommit(): boolean {
     return this.#change((phase) => {
-      if (phase !== PHASE.TRANSFER || Atomics.load(this.#memory.i32, this.#word + WORD.ROOT_DONE) === 0) return undefined;
+      if (phase !== PHASE.TRANSFER || Atomics.load(this.#memory.i32, this.#word + WORD.ROOT_DONE) === 0)
+        return undefined;
       return this.sharesMissing().length === 0 ? [PHASE.COMPLETE, 0n] : undefined;
     });
   }
 
   /** Participants whose parts are not imported yet. */
   sharesMissing(): number[] {
-    return this.joined().filter((number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.DONE)) === 0);
+    return this.joined().filter(
+      (number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.DONE)) === 0,
+    );
   }
 
   /** To ABORTED from any phase before the decision. True for the one that decided it. */
@@ -260,11 +280,14 @@ export class SwapBlock {
   bury(number: number): boolean {
     const { i32 } = this.#memory;
     const wasIn = Atomics.load(i32, this.#own(number, OWN.JOINED)) === 1;
-    const moving = this.phase() === PHASE.TRANSFER && wasIn && Atomics.load(i32, this.#own(number, OWN.DONE)) === 0;
+    const moving =
+      this.phase() === PHASE.TRANSFER && wasIn && Atomics.load(i32, this.#own(number, OWN.DONE)) === 0;
     const claimed = Atomics.load(i32, this.#word + WORD.ROOT_CLAIM) === number + 1;
     if (moving || (claimed && Atomics.load(i32, this.#word + WORD.ROOT_DONE) === 0)) return false;
     Atomics.store(i32, this.#own(number, OWN.JOINED), 0);
-    this.#change((phase, set) => (phase === PHASE.FORWARD && (set & bit(number)) !== 0n ? [phase, set & ~bit(number)] : undefined));
+    this.#change((phase, set) =>
+      phase === PHASE.FORWARD && (set & bit(number)) !== 0n ? [phase, set & ~bit(number)] : undefined,
+    );
     this.#clear(bit(number));
     return true;
   }
@@ -272,7 +295,8 @@ export class SwapBlock {
   /** Sleeps until the swap word changes from what it was, or the time is over. Blocks the event loop. */
   sleepWhile(phase: Phase, milliseconds: number): void {
     const word = this.#load();
-    if (word >> PHASE_SHIFT === phase) Atomics.wait(this.#memory.i64, this.#long + LONG.SWAP_WORD, word, milliseconds);
+    if (word >> PHASE_SHIFT === phase)
+      Atomics.wait(this.#memory.i64, this.#long + LONG.SWAP_WORD, word, milliseconds);
   }
 
   /** Retries `next` until it declines (false) or its result is in the word (true). */

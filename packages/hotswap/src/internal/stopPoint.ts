@@ -1,0 +1,131 @@
+/**
+ * The stop point of a processor: where synchronous interfaces become quiescent.
+ *
+ * Between its turns a processor runs no synchronous call, but its event loop may start one at any moment. To be
+ * *ready* it therefore holds still: a worker step becomes ready in every swap that waits for this processor, and
+ * sleeps on the doorbell until the swaps are decided or a short bound passes, whichever is first. Meanwhile it serves
+ * system messages, so that steps of other swaps, and questions of calls in flight elsewhere, are answered.
+ *
+ * When the bound passes it withdraws and lets its event loop run. Stops have to overlap: each arrival tells the others,
+ * which then stop too if they can, and the bound doubles with each stop that was in vain, up to the configured pause.
+ * Between two such stops the event loop gets at least half as long as the stop took.
+ *
+ * Once TRANSFER has begun for one of the swaps, its shares run here. User code may call anything, so the processor
+ * first withdraws from every other swap that is still in BLOCK.
+ */
+import type { Processor } from '@k42/rcu';
+
+/** What a stop point needs of a swap's participant. */
+export interface Stoppable {
+  /** Milliseconds this participant may hold the processor now. */
+  readonly pauseMs: number;
+  /** Whether the swap waits for this processor and it could become ready: in BLOCK, and no tracked call is left. */
+  canBeReady(): boolean;
+  /** Becomes ready. */
+  becomeReady(): void;
+  /** Goes back to not ready; false if it is too late (TRANSFER has begun). */
+  withdraw(): boolean;
+  /** TRANSFER has begun and is not decided. */
+  transferring(): boolean;
+  /** Does this processor's shares, tries to commit, and enforces the deadlines; harmless when repeated. */
+  transfer(): void;
+  /** The swap is decided: this processor may run on. */
+  decided(): boolean;
+  /** Does whatever is due for this participant, in a turn of its own. */
+  stepLater(): void;
+  /** A stop of so many milliseconds is over, in vain or not. */
+  stopped(milliseconds: number, inVain: boolean): void;
+}
+
+/** How often a sleeper looks again by itself: a cap against a message that was rung for before it was deliverable. */
+const SLEEP_CAP_MS = 5;
+
+export class StopPoint {
+  readonly #processor: Processor;
+  readonly #ready = new Set<Stoppable>();
+  /** Steps that are due but have to wait until this processor runs on. */
+  readonly #afterwards = new Set<Stoppable>();
+  #stopped = false;
+  #open = false;
+
+  constructor(processor: Processor) {
+    this.#processor = processor;
+  }
+
+  /** Whether the processor is at its stop point now. */
+  get active(): boolean {
+    return this.#stopped;
+  }
+
+  /** Stops for a participant; called between turns. At a stop already, the participant joins it. */
+  enter(participant: Stoppable): void {
+    if (this.#stopped) {
+      if (this.#open) this.#add(participant);
+      else this.afterwards(participant);
+      return;
+    }
+    this.#stopped = true;
+    this.#open = true;
+    const beganAt = performance.now();
+    try {
+      this.#hold(participant, beganAt);
+    } finally {
+      this.#stopped = false;
+      for (const waiting of this.#afterwards) waiting.stepLater();
+      this.#afterwards.clear();
+    }
+  }
+
+  /** Has a participant step when the processor runs on. */
+  afterwards(participant: Stoppable): void {
+    this.#afterwards.add(participant);
+  }
+
+  #add(participant: Stoppable): void {
+    if (this.#ready.has(participant) || !participant.canBeReady()) return;
+    this.#ready.add(participant);
+    participant.becomeReady();
+  }
+
+  #hold(first: Stoppable, beganAt: number): void {
+    const until = beganAt + first.pauseMs;
+    this.#add(first);
+    while (this.#ready.size !== 0) {
+      // The bell is read before anything is looked at: what arrives in between ends the sleep below at once.
+      const bell = this.#processor.doorbell();
+      this.#processor.serveSystemMessages();
+      this.#settle(beganAt);
+      if (this.#open && performance.now() >= until) this.#withdrawAll(beganAt, undefined);
+      if (this.#ready.size === 0) break;
+      const remaining = this.#open ? until - performance.now() : SLEEP_CAP_MS;
+      this.#processor.sleep(bell, Math.min(remaining, SLEEP_CAP_MS));
+    }
+    this.#open = false;
+  }
+
+  /** Does what the phases of the swaps that hold this processor ask for, and lets go of the decided ones. */
+  #settle(beganAt: number): void {
+    for (const participant of this.#ready) {
+      if (participant.transferring()) {
+        this.#withdrawAll(beganAt, participant);
+        participant.transfer();
+      }
+      if (!participant.decided()) continue;
+      this.#ready.delete(participant);
+      participant.stopped(performance.now() - beganAt, false);
+      this.afterwards(participant);
+    }
+  }
+
+  /** Withdraws from every swap still in BLOCK; from here on this stop becomes ready in nothing more. */
+  #withdrawAll(beganAt: number, except: Stoppable | undefined): void {
+    this.#open = false;
+    for (const participant of this.#ready) {
+      if (participant === except || !participant.withdraw()) continue;
+      this.#ready.delete(participant);
+      participant.stopped(performance.now() - beganAt, true);
+      // Sent away for another swap's sake, not for its own bound: nobody else will call it back.
+      if (except !== undefined) this.afterwards(participant);
+    }
+  }
+}

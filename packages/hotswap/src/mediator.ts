@@ -1,0 +1,525 @@
+/**
+ * The Mediator: itself a Clustered Object, interposed before the object that is being swapped.
+ *
+ * Its Root's state is the swap block (`internal/swapBlock.ts`). Its view on a processor, this class, is that
+ * processor's part in the swap: it answers misses with an interceptor Rep, through which every call comes to `intercept`:
+ *
+ *     FORWARD    run on the old Rep; asynchronous calls are counted until they settle
+ *     BLOCK      synchronous calls run on the old Rep; asynchronous ones queue, unless a forwarded call needs them
+ *     TRANSFER   asynchronous calls queue; a synchronous one (on a processor first touched just now) waits
+ *     decided    the queue is run in order on whichever object won, then the slot goes back to the table
+ *
+ * `step` does whatever is due on this processor, between turns. It is called when the swap begins, on every transition
+ * anyone makes, and when a local condition becomes true; calling it too often is harmless.
+ */
+import { type Interface, type Miss, Root, type RootContext } from '@k42/clustered';
+import {
+  type Interceptor,
+  implementationOf,
+  redispatch,
+  repProcessors,
+  resetSlot,
+  rootView,
+  swingRoot,
+} from '@k42/clustered/interpose';
+import {
+  errorToWire,
+  isThenable,
+  liveThreads,
+  namedThreads,
+  type WireError,
+  whenThreadsElapsed,
+} from '@k42/rcu';
+import {
+  QueueOverflowError,
+  SwapDeadlineError,
+  SwapDestroyedError,
+  SwapProcessorGoneError,
+  TransferError,
+  TransferReentryError,
+} from './errors.ts';
+import { type Exchange, exchange } from './internal/exchange.ts';
+import { PHASE } from './internal/layout.ts';
+import { isMarked, runMarked } from './internal/marks.ts';
+import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
+import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
+import { now, phaseName, SwapBlock } from './internal/swapBlock.ts';
+import { asSwappable, type Part } from './swappable.ts';
+
+/** First stop of a processor in a swap, in milliseconds; each stop in vain doubles it. */
+const FIRST_PAUSE_MS = 0.2;
+/** Others give up this much after the initiator should have. */
+const DEADLINE_SLACK_MS = 250;
+/** Cap on one sleep of a synchronous caller that waits for the outcome. */
+const SLEEP_CAP_MS = 20;
+
+type Methods = Record<string, (...args: unknown[]) => unknown>;
+
+/** What a processor saw of a swap. */
+export interface ProcessorReport {
+  /** Calls forwarded to the old object, synchronous ones included. */
+  forwarded: number;
+  /** Calls that waited for the outcome. */
+  queued: number;
+  /** Longest time a call waited, in milliseconds. */
+  longestBlockMs: number;
+  /** Longest time the processor was stopped, in milliseconds. */
+  longestStopMs: number;
+}
+
+/** Where a call or a share runs is decided by the phase; this is the swap as one processor sees it. */
+export class MediatorRoot extends Root<object> implements Interceptor, Stoppable {
+  readonly block: SwapBlock;
+  readonly report: ProcessorReport = { forwarded: 0, queued: 0, longestBlockMs: 0, longestStopMs: 0 };
+  /** Settles when this processor has done all it has to do for the decided swap. */
+  readonly finished: Promise<void>;
+  /** What this processor aborted the swap for, if it did. */
+  abortedFor: WireError | undefined;
+  readonly #exchange: Exchange;
+  readonly #stopPoint: StopPoint;
+  readonly #served: Interface<object>;
+  readonly #rep: object;
+  readonly #queue = new CallQueue();
+  readonly #resolveFinished: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #oldRep: object | undefined;
+  /** Forwarded asynchronous calls that have not settled. */
+  #tracked = 0;
+  #resetDone = false;
+  #stepping = false;
+  #isFinished = false;
+  #share: 'none' | 'running' | 'done' = 'none';
+  #transferSeenAt: number | undefined;
+  #stops = 0;
+  #nextStopAt = 0;
+  #retryTimer: NodeJS.Timeout | undefined;
+
+  constructor(context: RootContext) {
+    super(context);
+    this.block = new SwapBlock(context.memory, context.stateOffset, context.processor);
+    this.#exchange = exchange();
+    this.#stopPoint = this.#exchange.stopPoint;
+    this.#served = implementationOf(this.block.oldRoot).interface as unknown as Interface<object>;
+    this.#rep = new this.#served.Interceptor(this);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#resolveFinished = resolve;
+    const initiates = context.processor === this.block.initiator;
+    const deadlineAt = this.block.time('DEADLINE') + (initiates ? 0 : DEADLINE_SLACK_MS);
+    this.#timer = setTimeout(() => this.#deadline(), Math.max(1, deadlineAt - now()));
+    if (!initiates) this.#timer.unref();
+    this.#exchange.began(this);
+  }
+
+  // Misses
+
+  override handleMiss(miss: Miss): object {
+    const { block } = this;
+    while (!block.decided) {
+      if (this.#joined()) return this.#rep;
+      if (block.join()) {
+        this.stepLater();
+        return this.#rep;
+      }
+      if (block.phase() !== PHASE.TRANSFER) continue;
+      // Too late to take part: calls queue here, and this processor has to learn of the outcome.
+      block.interest();
+      if (!block.decided) return this.#rep;
+    }
+    if (!this.#isFinished && this.#queue.length !== 0) return this.#rep;
+    this.#swing();
+    return rootView(block.finalRoot).handleMiss(miss);
+  }
+
+  override holdDestroy(): Promise<void> {
+    this.block.interest();
+    this.abort(new SwapDestroyedError(this.block.coid));
+    return this.finished;
+  }
+
+  #joined(): boolean {
+    return this.block.joined().includes(this.context.processor);
+  }
+
+  // Calls
+
+  /** A call on the interceptor Rep. */
+  intercept(method: string, args: unknown[]): unknown {
+    if (this.#isFinished) return redispatch(this.block.coid, this.block.sequence, method, args);
+    return this.#served.methods[method] === 'sync'
+      ? this.#callSync(method, args)
+      : this.#callAsync(method, args);
+  }
+
+  #callSync(method: string, args: unknown[]): unknown {
+    const { block } = this;
+    for (;;) {
+      const phase = block.phase();
+      if (phase === PHASE.FORWARD || phase === PHASE.BLOCK) {
+        // Not counted: a worker step of this processor never finds a synchronous call on the stack.
+        this.report.forwarded++;
+        return runMarked(
+          () => call(this.#old(), method, args),
+          () => {},
+        );
+      }
+      if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
+      if (this.#share === 'running') throw this.#reentry();
+      this.#awaitOutcome();
+    }
+  }
+
+  #callAsync(method: string, args: unknown[]): unknown {
+    const { block } = this;
+    for (;;) {
+      const phase = block.phase();
+      if (phase === PHASE.FORWARD) return this.#forward(method, args);
+      if (phase === PHASE.BLOCK && isMarked()) {
+        // A tracked call needs it. If this processor was ready already, it is not any more.
+        if (block.inSet() || block.withdraw()) return this.#forward(method, args);
+        continue;
+      }
+      if (phase === PHASE.TRANSFER && this.#share === 'running' && block.synchronous) throw this.#reentry();
+      return this.#enqueue(method, args);
+    }
+  }
+
+  #forward(method: string, args: unknown[]): unknown {
+    this.#tracked++;
+    this.report.forwarded++;
+    return runMarked(
+      () => call(this.#old(), method, args),
+      () => {
+        this.#tracked--;
+        if (this.#tracked === 0 && this.block.phase() === PHASE.BLOCK) this.stepLater();
+      },
+    );
+  }
+
+  #enqueue(method: string, args: unknown[]): Promise<unknown> {
+    this.report.queued++;
+    const result = this.#queue.append(method, args);
+    if (this.#queue.length > QUEUE_BOUND) this.abort(new QueueOverflowError(this.block.coid, QUEUE_BOUND));
+    // Decided already, and nobody may ring any more: what follows is this processor's own business.
+    if (this.block.decided) this.stepLater();
+    return result;
+  }
+
+  /** A synchronous caller on a processor that is no participant holds its breath until the outcome. */
+  #awaitOutcome(): void {
+    this.#noteTransfer();
+    while (this.block.phase() === PHASE.TRANSFER) {
+      this.block.sleepWhile(PHASE.TRANSFER, SLEEP_CAP_MS);
+      this.#enforceTransferDeadline();
+    }
+  }
+
+  #old(): object {
+    this.#oldRep ??= rootView(this.block.oldRoot).handleMiss(this.#uninstalled());
+    return this.#oldRep;
+  }
+
+  #finalRep(): object {
+    this.#swing();
+    return rootView(this.block.finalRoot).handleMiss(this.#uninstalled());
+  }
+
+  #uninstalled(): Miss {
+    return { coid: this.block.coid, processor: this.context.processor, install: false };
+  }
+
+  #reentry(): TransferReentryError {
+    return new TransferReentryError(this.block.coid);
+  }
+
+  // Steps
+
+  /** Does whatever is due on this processor. Between turns only. */
+  step(): void {
+    if (this.#stepping || this.#isFinished) return;
+    this.#stepping = true;
+    try {
+      this.#stepOnce();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #stepOnce(): void {
+    const { block } = this;
+    if (!block.decided) this.#reset();
+    if (block.phase() === PHASE.FORWARD && block.tryBlock()) this.#announce();
+    if (block.phase() === PHASE.BLOCK) this.#stepBlock();
+    if (block.phase() < PHASE.TRANSFER) return;
+    // Shares and queued calls are user code: at the stop point of another swap they have to wait.
+    if (this.#stopPoint.active) {
+      this.stepLater();
+      return;
+    }
+    if (block.phase() === PHASE.TRANSFER) this.transfer();
+    if (block.decided) this.#finish();
+  }
+
+  /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. */
+  #reset(): void {
+    if (this.#resetDone || !this.#joined()) return;
+    this.#resetDone = true;
+    const { block } = this;
+    try {
+      // Anything that is missing on this processor shows now, while nothing has been blocked yet.
+      implementationOf(block.newRoot);
+    } catch (error) {
+      this.abort(error);
+      return;
+    }
+    resetSlot(block.coid, block.sequence);
+    whenThreadsElapsed(() => {
+      block.elapsed();
+      this.step();
+    });
+  }
+
+  #stepBlock(): void {
+    if (!this.canBeReady()) return;
+    if (!this.block.synchronous) {
+      // Its calls are all asynchronous: whoever comes now is queued, so this processor is ready from here on.
+      this.becomeReady();
+      return;
+    }
+    const early = this.#nextStopAt - performance.now();
+    if (early > 0 && !this.#stopPoint.active) {
+      this.#retryTimer ??= setTimeout(() => {
+        this.#retryTimer = undefined;
+        this.step();
+      }, early);
+      return;
+    }
+    this.#stopPoint.enter(this);
+  }
+
+  canBeReady(): boolean {
+    return this.block.phase() === PHASE.BLOCK && this.#tracked === 0 && this.#joined() && this.block.inSet();
+  }
+
+  becomeReady(): void {
+    this.block.ready();
+    // Transition or mere arrival: the others may have something to do now, or find company at a stop.
+    this.#announce();
+  }
+
+  withdraw(): boolean {
+    return this.block.withdraw();
+  }
+
+  get pauseMs(): number {
+    return Math.min(this.block.maxPauseMs, FIRST_PAUSE_MS * 2 ** this.#stops);
+  }
+
+  stopped(milliseconds: number, inVain: boolean): void {
+    this.report.longestStopMs = Math.max(this.report.longestStopMs, milliseconds);
+    if (!inVain) return;
+    this.#stops++;
+    this.#nextStopAt = performance.now() + milliseconds / 2;
+  }
+
+  transferring(): boolean {
+    return this.block.phase() === PHASE.TRANSFER;
+  }
+
+  decided(): boolean {
+    return this.block.decided;
+  }
+
+  stepLater(): void {
+    // A stopped processor serves steps as they come; one that asks for another would keep it from sleeping.
+    if (this.#stopPoint.active) this.#stopPoint.afterwards(this);
+    else this.#exchange.stepLater(this);
+  }
+
+  #announce(): void {
+    this.#exchange.announce(this);
+  }
+
+  // Transfer
+
+  /** This processor's shares, the attempt to commit, the deadline. */
+  transfer(): void {
+    const { block } = this;
+    this.#noteTransfer();
+    if (this.#share === 'none' && this.#takesPart()) this.#doShares();
+    if (block.tryCommit()) this.#committed();
+    else this.#enforceTransferDeadline();
+  }
+
+  /** Participants do their shares; the initiator steps in where there is no participant at all. */
+  #takesPart(): boolean {
+    return (
+      this.#joined() || (this.block.initiator === this.context.processor && this.block.joined().length === 0)
+    );
+  }
+
+  #noteTransfer(): void {
+    if (this.#transferSeenAt !== undefined) return;
+    this.#transferSeenAt = performance.now();
+    const timer = setTimeout(() => this.#enforceTransferDeadline(), this.block.transferDeadlineMs + 1);
+    timer.unref();
+    void this.finished.then(() => clearTimeout(timer));
+  }
+
+  #enforceTransferDeadline(): void {
+    const { block } = this;
+    if (block.phase() !== PHASE.TRANSFER || this.#transferSeenAt === undefined) return;
+    if (performance.now() - this.#transferSeenAt <= block.transferDeadlineMs) return;
+    const missing = block.sharesMissing();
+    this.abort(
+      new SwapDeadlineError(
+        block.coid,
+        'transfer',
+        missing,
+        `the shares of processors ${missing.join(', ')}`,
+      ),
+    );
+  }
+
+  #doShares(): void {
+    this.#share = 'running';
+    let result: unknown;
+    try {
+      result = runMarked(
+        () => this.#moveParts(),
+        () => {},
+      );
+    } catch (error) {
+      this.#shareFailed(error);
+      return;
+    }
+    if (!isThenable(result)) {
+      this.#shareDone();
+      return;
+    }
+    result.then(
+      () => {
+        this.#shareDone();
+        this.stepLater();
+      },
+      (error: unknown) => {
+        this.#shareFailed(error);
+        this.stepLater();
+      },
+    );
+  }
+
+  #moveParts(): unknown {
+    const { block } = this;
+    const me = this.context.processor;
+    const from = asSwappable(rootView(block.oldRoot));
+    const to = asSwappable(rootView(block.newRoot));
+    const { protocol } = block;
+    const move = (part: Part): unknown => {
+      const exported = from.exportPart(protocol, part);
+      if (!isThenable(exported))
+        return exported === undefined ? undefined : to.importPart(protocol, part, exported);
+      return exported.then((value) =>
+        value === undefined ? undefined : to.importPart(protocol, part, value),
+      );
+    };
+    const parts: Part[] = [];
+    const claimed = block.claimRootPart();
+    if (claimed) parts.push({ kind: 'root' });
+    if (repProcessors(block.oldRoot).includes(me)) parts.push({ kind: 'rep', processor: me });
+    const moved = parts.map(move);
+    if (moved.some(isThenable)) {
+      if (block.synchronous)
+        throw new TypeError('an interface with synchronous methods needs synchronous exports and imports');
+      return Promise.all(moved).then(() => {
+        if (claimed) block.rootPartDone();
+      });
+    }
+    if (claimed) block.rootPartDone();
+    return undefined;
+  }
+
+  #shareDone(): void {
+    this.#share = 'done';
+    this.block.shareDone();
+    // The others may be waiting for exactly this share to commit.
+    this.#announce();
+  }
+
+  #shareFailed(error: unknown): void {
+    this.#share = 'done';
+    const message = error instanceof Error ? error.message : String(error);
+    this.abort(new TransferError(message, this.context.processor, { cause: error }));
+  }
+
+  #committed(): void {
+    asSwappable(rootView(this.block.newRoot)).adopt?.();
+    asSwappable(rootView(this.block.oldRoot)).relinquish?.();
+    this.#swing();
+    this.#announce();
+  }
+
+  // The end
+
+  /** Aborts the swap, unless it is decided; the first reason given counts. */
+  abort(reason: unknown): void {
+    if (!this.block.tryAbort()) return;
+    this.abortedFor = errorToWire(reason);
+    this.#swing();
+    this.#announce();
+    this.stepLater();
+  }
+
+  /** Another processor died. */
+  processorGone(number: number): void {
+    if (this.#isFinished || this.block.decided) return;
+    if (!this.block.bury(number)) this.abort(new SwapProcessorGoneError(this.block.coid, number));
+    this.stepLater();
+  }
+
+  #deadline(): void {
+    const { block } = this;
+    const phase = phaseName(block.phase());
+    if (phase === 'complete' || phase === 'aborted') return;
+    const late =
+      phase === 'forward' ? block.notElapsed() : phase === 'block' ? block.waiting() : block.sharesMissing();
+    const names = namedThreads().map((thread) => thread.name);
+    const here =
+      liveThreads() === 0
+        ? ''
+        : `; ${liveThreads()} threads live on processor ${this.context.processor}${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
+    const what =
+      phase === 'forward'
+        ? 'threads older than the swap'
+        : phase === 'block'
+          ? 'calls to end and processors to stop'
+          : 'shares';
+    this.abort(
+      new SwapDeadlineError(block.coid, phase, late, `${what} on processors ${late.join(', ')}${here}`),
+    );
+  }
+
+  /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. */
+  #swing(): void {
+    swingRoot(this.block.coid, this.context.rootWord, this.block.finalRoot);
+  }
+
+  /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
+  #finish(): void {
+    // A share that is still being done keeps its Roots; its result is dropped when it comes.
+    if (this.#share === 'running') return;
+    this.#swing();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
+    // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
+    this.report.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
+    this.#isFinished = true;
+    resetSlot(this.block.coid, this.block.sequence);
+    this.#resolveFinished();
+    this.#exchange.finished(this);
+  }
+}
+
+function call(rep: object, method: string, args: unknown[]): unknown {
+  return ((rep as Methods)[method] as (...args: unknown[]) => unknown).apply(rep, args);
+}
