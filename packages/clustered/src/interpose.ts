@@ -21,7 +21,7 @@ export type { Interceptor } from './internal/slots.ts';
 export interface EntryView {
   readonly root: bigint;
   readonly sequence: number;
-  /** Processors that ever missed on the object, as bits. */
+  /** Processors that ever had a slot of the object, as bits. */
   readonly touched: bigint;
 }
 
@@ -128,7 +128,7 @@ export function repProcessors(word: bigint): number[] {
   return members(objects().records.reps(word));
 }
 
-/** Processors that ever missed on an object, ascending. May grow at any time. */
+/** Processors that ever had a slot of an object, ascending. May grow at any time. */
 export function touchedProcessors(coid: number): number[] {
   return members(objects().gtt.touched(coid));
 }

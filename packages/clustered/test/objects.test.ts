@@ -84,13 +84,17 @@ describe('destroy', () => {
 
   test('a kept handle never reaches the object that reuses the number', async () => {
     const coid = create(SharedCounter, 0);
-    await onAll('keep', coid);
+    await machine.call(0, 'keep', [coid]);
+    await machine.call(1, 'keep', [coid]);
+    // Processor 2 has a handle it never called.
+    await machine.call(2, 'keepUncalled', [coid]);
     await destroy(coid);
     const next = create(SharedCounter, 50);
     expect(next).toBe(coid);
     expect(await machine.call(1, 'incMany', [next, 1])).toBe(51);
     await expect(machine.call(1, 'useKept')).rejects.toMatchObject({ code: 'K42_OBJECT_GONE' });
     await expect(machine.call(2, 'useKept')).rejects.toMatchObject({ code: 'K42_OBJECT_GONE' });
+    expect(await machine.call(2, 'incMany', [next, 1])).toBe(52);
   });
 
   test('frees the memory only after asynchronous calls from plain callbacks have ended', async () => {
@@ -150,6 +154,7 @@ describe('misses', () => {
 
 describe('declarations', () => {
   test('refuse names that cannot be kept, and duplicates', () => {
+    // biome-ignore lint/suspicious/noThenProperty: this is the name that has to be refused
     expect(() => defineInterface<{ then(): number }>('test/bad', { then: 'sync' })).toThrowError(
       expect.objectContaining({ code: 'K42_NAME' }),
     );

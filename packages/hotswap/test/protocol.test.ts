@@ -31,10 +31,10 @@ const onAll = <R>(name: string, ...args: unknown[]): Promise<R[]> =>
   Promise.all([0, 1, 2].map((number) => machine.run<R>(number, name, args)));
 const nameOf = (coid: Coid<object>): string => implementationOf(currentRoot(coid)).name;
 /** Turns of the event loop until a swap of the object has interposed its Mediator and come to a phase. */
-async function reached(coid: Coid<object>, phase: PhaseName): Promise<void> {
+async function reached(coid: Coid<object>, phase: PhaseName): Promise<MediatorRoot> {
   for (;;) {
     const root = nameOf(coid) === 'hotswap/mediator@1' ? rootView(currentRoot(coid)) : undefined;
-    if (root instanceof MediatorRoot && phaseName(root.block.phase()) === phase) return;
+    if (root instanceof MediatorRoot && phaseName(root.block.phase()) === phase) return root;
     await turn();
   }
 }
@@ -44,11 +44,11 @@ describe('asynchronous interfaces', () => {
   test('keep the order of every caller over thirty swaps, with calls in flight and queued', async () => {
     const coid = create(RecorderV1);
     const lists = onAll<number[]>('recordMany', coid, 2000);
-    // The first transfer is held open for a few turns, so that calls queue for certain.
+    // The first transfer is held open until calls queue.
     setGate(GATE.EXPORT, true);
     const first = swap(coid, RecorderV2);
-    await reached(coid, 'transfer');
-    for (let i = 0; i < 10; i++) await turn();
+    const mediator = await reached(coid, 'transfer');
+    while (mediator.report.queued === 0) await turn();
     setGate(GATE.EXPORT, false);
     let { queued } = await first;
     for (let round = 1; round < 30; round++) {

@@ -85,7 +85,7 @@ export class Machine {
     const machine = new Machine(processor, processors, program);
     let booting = 0;
     try {
-      for (const module of machine.#modules) await import(module);
+      await machine.#loadHere(bootDeadlineMs);
       for (let number = 1; number < processors; number++) machine.#start(number, buffer, options.worker);
       for (let number = 1; number < processors; number++) {
         booting = number;
@@ -176,6 +176,16 @@ export class Machine {
     await within(Promise.all(workers.map((number) => this.#exits.get(number))), deadlineMs);
     await this.#abandon();
     if (late !== undefined) throw late;
+  }
+
+  /** Loads the program on the booting thread, which may be importing it right now. */
+  async #loadHere(deadlineMs: number): Promise<void> {
+    const loaded = Promise.all(this.#modules.map((module) => import(module)));
+    if (await within(loaded, deadlineMs)) return;
+    throw new DeadlineError(
+      `${this.#modules.join(', ')} to load (a module that awaits Machine.boot at its top level cannot be its own program)`,
+      deadlineMs,
+    );
   }
 
   /** Ends whatever still runs, without waiting for deferred work. */

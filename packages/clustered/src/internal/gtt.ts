@@ -173,7 +173,7 @@ export class GlobalTranslationTable {
     Atomics.or(this.#longs, this.#long(coid, ENTRY.TOUCHED), this.#myBit);
   }
 
-  /** Set of the processors that ever missed on the object. Exact under the write lock. */
+  /** Set of the processors that ever had a slot of the object. Exact under the write lock. */
   touched(coid: number): bigint {
     return Atomics.load(this.#longs, this.#long(coid, ENTRY.TOUCHED));
   }

@@ -19,7 +19,7 @@ export const ENTRY = {
   LOCK: 0,
   /** Stamp and record of the Root; 0 when there is none. Changed only by compare-and-swap or under the write lock. */
   ROOT: 1,
-  /** Set of processors that ever missed on the object. */
+  /** Set of processors that ever had a slot of the object. */
   TOUCHED: 2,
 } as const;
 /** Indices in 32-bit words from the entry's start. */

@@ -110,6 +110,8 @@ export class Objects {
     this.gtt.readLock(coid);
     try {
       if (this.gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+      // From here on a destruction or swap asks this processor too, whether or not the slot is ever called.
+      this.gtt.touch(coid);
       const served = this.records.interface(this.gtt.root(coid));
       const slot = new served.Slot(coid, this.gtt.sequence(coid)) as AnySlot;
       this.reset(slot, served);
@@ -131,9 +133,9 @@ export class Objects {
     const { gtt } = this;
     gtt.readLock(coid);
     try {
+      // Retired slots have no default object: this only holds where a retirement is still on its way.
       if (gtt.sequence(coid) !== slot.$sequence || gtt.state(coid) !== STATE.LIVE)
         throw new ObjectGoneError(coid);
-      gtt.touch(coid);
       const word = gtt.root(coid);
       const { rep, install } = this.#handleMiss(word, coid);
       if (install) slot.$rep = rep;

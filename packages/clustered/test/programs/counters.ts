@@ -147,6 +147,10 @@ export function keep(coid: Coid<Counter>): number {
   return kept.inc();
 }
 
+export function keepUncalled(coid: Coid<Counter>): void {
+  kept = handle(coid);
+}
+
 export function useKept(): number {
   return (kept as Counter).inc();
 }
