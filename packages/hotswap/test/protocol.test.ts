@@ -43,7 +43,8 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 describe('asynchronous interfaces', () => {
   test('keep the order of every caller over thirty swaps, with calls in flight and queued', async () => {
     const coid = create(RecorderV1);
-    const lists = onAll<number[]>('recordMany', coid, 2000);
+    setGate(GATE.CALL, true);
+    const lists = onAll<number[]>('recordUntilGate', coid);
     // The first transfer is held open until calls queue.
     setGate(GATE.EXPORT, true);
     const first = swap(coid, RecorderV2);
@@ -54,8 +55,11 @@ describe('asynchronous interfaces', () => {
     for (let round = 1; round < 30; round++) {
       queued += (await swap(coid, round % 2 === 0 ? RecorderV2 : RecorderV1)).queued;
     }
-    const expected = Array.from({ length: 2000 }, (_, n) => n);
-    for (const list of await lists) expect(list).toEqual(expected);
+    setGate(GATE.CALL, false);
+    for (const list of await lists) {
+      expect(list.length).toBeGreaterThan(0);
+      expect(list).toEqual(Array.from(list, (_, n) => n));
+    }
     expect(queued).toBeGreaterThan(0);
   });
 
@@ -81,7 +85,7 @@ describe('asynchronous interfaces', () => {
     const report = await swapped;
     expect(report).toMatchObject({ participants: [0], queued: 2 });
     expect(await here.list()).toEqual([0, 2]);
-    expect(await machine.run(1, 'recordMany', [coid, 0])).toEqual([1]);
+    expect(await machine.run(1, 'listHere', [coid])).toEqual([1]);
   });
 
   test('a tracked call holds the swap up until it ends; one that outlasts the deadline aborts it', async () => {
@@ -158,7 +162,7 @@ describe('deaths', () => {
     setGate(GATE.CALL, true);
     const lingering = machine.call(1, { module: program, name: 'lingerInThread' }, []);
     lingering.catch(() => {});
-    await machine.run(1, 'recordMany', [coid, 0]);
+    await machine.run(1, 'listHere', [coid]);
     const swapped = swap(coid, RecorderV2);
     await reached(coid, 'forward');
     machine.run(1, 'exitNow').catch(() => {});

@@ -102,19 +102,27 @@ export const RecorderV2: Implementation<Recorder> = defineImplementation<Recorde
   Root: class extends RecorderRoot {},
 });
 
-/** Records 0, 1, 2, ... without awaiting, a few per turn, until `count`; gives what is on the list afterwards. */
-export async function recordMany(coid: Coid<Recorder>, count: number): Promise<number[]> {
+/**
+ * Records 0, 1, 2, ... without awaiting, a few per turn, until the call gate opens; gives what is on the list
+ * afterwards. Throws if a call did not give its own number back.
+ */
+export async function recordUntilGate(coid: Coid<Recorder>): Promise<number[]> {
+  const { memory } = currentProcessor();
   const recorder = handle(coid);
   const calls: Promise<number>[] = [];
-  for (let n = 0; n < count; n++) {
-    calls.push(recorder.record(n));
-    if (n % 5 === 4) await nextTurn();
+  while (Atomics.load(memory.i32, gateIndex(memory, GATE.CALL)) !== 0) {
+    for (let i = 0; i < 5; i++) calls.push(recorder.record(calls.length));
+    await nextTurn();
   }
   const settled = await Promise.all(calls);
   settled.forEach((value, n) => {
     if (value !== n) throw new Error(`call ${n} gave ${value}`);
   });
   return recorder.list();
+}
+
+export function listHere(coid: Coid<Recorder>): Promise<number[]> {
+  return handle(coid).list();
 }
 
 export function recordOne(coid: Coid<Recorder>, n: number): Promise<number> {
