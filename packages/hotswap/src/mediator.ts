@@ -86,6 +86,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   /** Forwarded asynchronous calls that have not settled. */
   #tracked = 0;
   #resetDone = false;
+  #interested = false;
+  /** The swap of this object before this one, where this processor has not finished it yet. */
+  readonly #earlier: MediatorRoot | undefined;
   #stepping = false;
   #isFinished = false;
   #share: 'none' | 'running' | 'done' = 'none';
@@ -108,31 +111,35 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
     const deadlineAt = this.block.time('DEADLINE') + (initiates ? 0 : DEADLINE_SLACK_MS);
     this.#timer = setTimeout(() => this.#deadline(), Math.max(1, deadlineAt - now()));
     if (!initiates) this.#timer.unref();
-    this.#exchange.began(this);
+    this.#earlier = this.#exchange.began(this);
   }
 
   // Misses
 
   override handleMiss(miss: Miss): object {
     const { block } = this;
+    this.#takeInterest();
     while (!block.decided) {
-      if (this.#joined()) return this.#rep;
-      if (block.join()) {
-        this.stepLater();
-        return this.#rep;
-      }
-      if (block.phase() !== PHASE.TRANSFER) continue;
-      // Too late to take part: calls queue here, and this processor has to learn of the outcome.
-      block.interest();
-      if (!block.decided) return this.#rep;
+      if (this.#joined() || block.join()) return this.#rep;
+      // Too late to take part: calls queue here. Whoever saw this processor as a participant for a moment looks again.
+      this.#announce();
+      if (block.phase() === PHASE.TRANSFER) return this.#rep;
     }
     if (!this.#isFinished && this.#queue.length !== 0) return this.#rep;
     this.#swing();
     return rootView(block.finalRoot).handleMiss(miss);
   }
 
-  override holdDestroy(): Promise<void> {
+  /** From the first miss on this processor is told of every transition, and has a step to come in any case. */
+  #takeInterest(): void {
+    if (this.#interested) return;
+    this.#interested = true;
     this.block.interest();
+    this.stepLater();
+  }
+
+  override holdDestroy(): Promise<void> {
+    this.#takeInterest();
     this.abort(new SwapDestroyedError(this.block.coid));
     return this.finished;
   }
@@ -263,6 +270,14 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. */
   #reset(): void {
     if (this.#resetDone || !this.#joined()) return;
+    if (this.#earlier !== undefined && !this.#earlier.#isFinished) {
+      // It is decided, or this one could not have begun. Its queue goes first; an export of its may still be running.
+      this.#earlier.step();
+      if (!this.#earlier.#isFinished) {
+        void this.#earlier.finished.then(() => this.stepLater());
+        return;
+      }
+    }
     this.#resetDone = true;
     const { block } = this;
     try {

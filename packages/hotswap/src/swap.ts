@@ -256,8 +256,8 @@ class Initiation implements Initiator {
   #checkFinished(): void {
     const { block } = this.#mediator;
     if (this.#releasing !== undefined || !block.decided) return;
-    const concerned = new Set([...block.interested(), ...block.joined()]);
-    for (const number of concerned) if (!this.#reports.has(number) && !this.#gone.has(number)) return;
+    for (const number of block.interested())
+      if (!this.#reports.has(number) && !this.#gone.has(number)) return;
     const completed = block.phase() === PHASE.COMPLETE;
     this.#loser = completed ? block.oldRoot : block.newRoot;
     if (completed) this.#resolve(this.#makeReport());

@@ -48,7 +48,7 @@ export class Exchange {
   readonly stopPoint: StopPoint;
   readonly #processor: Processor;
   readonly #mediators = new Map<bigint, MediatorRoot>();
-  /** The unfinished mediator of an object on this processor: the next swap's first step finishes it before its own. */
+  /** The mediator of an object on this processor that was made last and has not finished. */
   readonly #byCoid = new Map<number, MediatorRoot>();
   readonly #initiators = new Map<bigint, Initiator>();
 
@@ -68,14 +68,13 @@ export class Exchange {
     });
   }
 
-  /** A mediator's view has been made here. */
-  began(mediator: MediatorRoot): void {
+  /** A mediator's view has been made here; gives the one before it, if that has not finished. */
+  began(mediator: MediatorRoot): MediatorRoot | undefined {
     const { coid } = mediator.block;
     const earlier = this.#byCoid.get(coid);
     this.#mediators.set(mediator.context.rootWord, mediator);
     this.#byCoid.set(coid, mediator);
-    // The swap before this one is decided, or this one could not have begun; its queue goes first.
-    earlier?.step();
+    return earlier;
   }
 
   finished(mediator: MediatorRoot): void {
@@ -95,8 +94,7 @@ export class Exchange {
 
   /** Tells every other processor concerned that there may be something to do. */
   announce(mediator: MediatorRoot): void {
-    const { block } = mediator;
-    for (const number of new Set([...block.interested(), ...block.joined()])) {
+    for (const number of mediator.block.interested()) {
       if (number !== this.#processor.number) this.#postStep(number, mediator);
     }
   }
