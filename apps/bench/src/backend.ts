@@ -4,12 +4,14 @@
  * This is the one place that knows what is below the seam of postmark/files.ts. A backend is a file system, the hooks by
  * which it takes part in the workload (threads, swaps of files in use), and what it has to say when the run is over.
  */
-import { BenchUnavailableError } from './errors.ts';
+import { spawn } from '@k42/rcu';
 import type { InstanceSpec, SwapRecord } from './instance.ts';
 import type { Mode } from './modes.ts';
+import { CachedFiles } from './postmark/cachedFiles.ts';
 import type { BenchFile, BenchFiles } from './postmark/files.ts';
 import { PlainFiles } from './postmark/plainFiles.ts';
 import type { WorkloadHooks } from './postmark/workload.ts';
+import { Swapper } from './swapper.ts';
 
 export interface Backend {
   readonly files: BenchFiles;
@@ -20,14 +22,29 @@ export interface Backend {
   close(): Promise<SwapRecord[]>;
 }
 
-/** @throws BenchUnavailableError if this build cannot run the mode */
-export async function openBackend(mode: Mode, _spec: InstanceSpec): Promise<Backend> {
+/** @throws NotAttachedError on a thread that is no processor, in the modes of the file cache */
+export async function openBackend(mode: Mode, spec: InstanceSpec): Promise<Backend> {
   switch (mode) {
     case 'plain':
       return { files: new PlainFiles(), hooks: {}, close: async () => [] };
     case 'shared':
     case 'distributed':
-    case 'hotswap':
-      throw new BenchUnavailableError(`mode '${mode}' needs the file cache, which this build does not have`);
+      return {
+        files: new CachedFiles(mode, spec.journal),
+        hooks: { runTransaction: spawn },
+        close: async () => [],
+      };
+    case 'hotswap': {
+      const swapper = new Swapper(spec.processor);
+      return {
+        files: new CachedFiles('shared', spec.journal),
+        hooks: {
+          runTransaction: spawn,
+          whileOpen: (file, path) => swapper.ownFileOpened(file, path),
+        },
+        journalOpened: (_journal, path) => swapper.journalOpened(path),
+        close: () => swapper.close(),
+      };
+    }
   }
 }

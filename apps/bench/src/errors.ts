@@ -6,18 +6,15 @@
  * after a trip through a message port that keeps no more than its text; `toBenchError` recognises it by its errno all
  * the same and names the directory it happened in.
  */
+import { K42Error } from '@k42/rcu';
 
-/** The base of every error of the benchmarks. */
-export class BenchError extends Error {
-  /** Stable, `K42_BENCH_*`. */
-  readonly code: string;
+/** The base of every error of the benchmarks; codes are `K42_BENCH_*`, or those of the layer that failed. */
+export class BenchError extends K42Error {
   /** What the process exits with: 1 for a run that failed, 2 for a wrong command line. */
   readonly exitStatus: number;
 
   constructor(code: string, message: string, options: { cause?: unknown; exitStatus?: number } = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    this.name = new.target.name;
-    this.code = code;
+    super(code, message, 'cause' in options ? { cause: options.cause } : undefined);
     this.exitStatus = options.exitStatus ?? 1;
   }
 }
@@ -78,10 +75,10 @@ export class BenchIoError extends BenchError {
   }
 }
 
-/** A mode that this build cannot run. */
-export class BenchUnavailableError extends BenchError {
-  constructor(what: string) {
-    super('K42_BENCH_UNAVAILABLE', what);
+/** An instance was told to stop, because another one has failed. */
+export class BenchStoppedError extends BenchError {
+  constructor() {
+    super('K42_BENCH_STOPPED', 'the instance was stopped before its end');
   }
 }
 

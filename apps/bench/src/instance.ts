@@ -6,6 +6,7 @@
  * come: who started the instances turns them into errors of the benchmark (`toBenchError`).
  */
 import { type Backend, openBackend } from './backend.ts';
+import { BenchStoppedError } from './errors.ts';
 import type { Mode } from './modes.ts';
 import type { Verification } from './postmark/content.ts';
 import type { Counts } from './postmark/counts.ts';
@@ -63,6 +64,13 @@ export interface InstanceResult {
   verification: Verification | null;
 }
 
+let stopped = false;
+
+/** Makes the instance that runs on this processor, if any, fail at its next unit of work. Called by name. */
+export function stopInstances(): void {
+  stopped = true;
+}
+
 /** Called on every processor, by name. */
 export async function runInstance(spec: InstanceSpec): Promise<InstanceResult> {
   return runInstanceOn(await openBackend(spec.mode, spec), spec);
@@ -70,6 +78,7 @@ export async function runInstance(spec: InstanceSpec): Promise<InstanceResult> {
 
 /** The same with a backend that is already open; closes it. */
 export async function runInstanceOn(backend: Backend, spec: InstanceSpec): Promise<InstanceResult> {
+  stopped = false;
   const begun = performance.now();
   let swaps: SwapRecord[] = [];
   const workload = await runWorkload(backend, spec).finally(async () => {
@@ -95,7 +104,8 @@ async function runWorkload(
   spec: InstanceSpec,
 ): Promise<Awaited<ReturnType<Workload['run']>>> {
   const { options, seed, directory, keep, verify, processor, journal: path } = spec;
-  const { files, hooks } = backend;
+  const { files } = backend;
+  const hooks = stoppable(backend.hooks);
   const progress = spec.progress && new Progress(spec.progress, processor);
   const journal = await inUnit(hooks, async () => new JournalWriter(processor, await files.open(path, true)));
   backend.journalOpened?.(journal.file, path);
@@ -116,6 +126,18 @@ async function runWorkload(
     await inUnit(hooks, () => journal.close()).catch(() => {});
     throw error;
   }
+}
+
+/** The same hooks, and a look at whether to stop before every unit of work. */
+function stoppable(hooks: WorkloadHooks): WorkloadHooks {
+  const run = hooks.runTransaction ?? ((work) => work());
+  return {
+    ...hooks,
+    runTransaction: async (work) => {
+      if (stopped) throw new BenchStoppedError();
+      await run(work);
+    },
+  };
 }
 
 /** Does `work` as one unit of work, as the workload does with its own. */

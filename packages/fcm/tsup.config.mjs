@@ -1,0 +1,3 @@
+import { bundle } from '@k42/tooling/tsup';
+
+export default bundle(['src/index.ts']);

@@ -1,0 +1,1 @@
+export { default } from '@k42/tooling/vitest';
