@@ -8,7 +8,7 @@ import { spawn } from '@k42/rcu';
 import type { InstanceSpec, SwapRecord } from './instance.ts';
 import type { Mode } from './modes.ts';
 import { CachedFiles } from './postmark/cachedFiles.ts';
-import type { BenchFile, BenchFiles } from './postmark/files.ts';
+import type { BenchFiles } from './postmark/files.ts';
 import { PlainFiles } from './postmark/plainFiles.ts';
 import type { WorkloadHooks } from './postmark/workload.ts';
 import { Swapper } from './swapper.ts';
@@ -16,8 +16,6 @@ import { Swapper } from './swapper.ts';
 export interface Backend {
   readonly files: BenchFiles;
   readonly hooks: WorkloadHooks;
-  /** Told once, before the first transaction, of the file that all processors share. */
-  journalOpened?(journal: BenchFile, path: string): void;
   /** Ends the backend's own work (swaps under way included) and reports the swaps that this processor initiated. */
   close(): Promise<SwapRecord[]>;
 }
@@ -35,14 +33,14 @@ export async function openBackend(mode: Mode, spec: InstanceSpec): Promise<Backe
         close: async () => [],
       };
     case 'hotswap': {
-      const swapper = new Swapper(spec.processor);
+      const swapper = new Swapper(spec);
       return {
         files: new CachedFiles('shared', spec.journal),
         hooks: {
           runTransaction: spawn,
+          betweenTransactions: (index) => swapper.transactionEnded(index),
           whileOpen: (file, path) => swapper.ownFileOpened(file, path),
         },
-        journalOpened: (_journal, path) => swapper.journalOpened(path),
         close: () => swapper.close(),
       };
     }

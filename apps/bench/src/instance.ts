@@ -108,7 +108,6 @@ async function runWorkload(
   const hooks = stoppable(backend.hooks);
   const progress = spec.progress && new Progress(spec.progress, processor);
   const journal = await inUnit(hooks, async () => new JournalWriter(processor, await files.open(path, true)));
-  backend.journalOpened?.(journal.file, path);
   try {
     return await new Workload({
       options,

@@ -1,8 +1,8 @@
 /**
  * Swaps the managers of files in use, all the time.
  *
- * The journal's manager goes shared, distributed, shared and so on for as long as transactions run, the next swap
- * beginning when the last has ended. All processors append to the journal, so all take part. One processor initiates.
+ * The journal's manager goes shared, distributed, shared and so on for as long as the initiator's transactions run, the
+ * next swap beginning when the last has ended. All processors append to the journal, so all take part.
  *
  * Of the instance's own files every fiftieth that is read or appended to is swapped while it is open. The swap waits for
  * the transaction that found the file open, so the transaction must not wait for the swap: it goes on using the file,
@@ -11,7 +11,7 @@
  */
 import { type CachedFile, DistributedFcm, openFile, openFileSync, SharedFcm } from '@k42/fcm';
 import { type SwapReport, swap } from '@k42/hotswap';
-import type { SwapRecord } from './instance.ts';
+import type { InstanceSpec, SwapRecord } from './instance.ts';
 import { OwnFile } from './postmark/cachedFiles.ts';
 import type { BenchFile } from './postmark/files.ts';
 
@@ -20,7 +20,7 @@ const INITIATOR = 0;
 const OWN_FILES_PER_SWAP = 50;
 
 export class Swapper {
-  readonly #processor: number;
+  readonly #spec: InstanceSpec;
   readonly #records: SwapRecord[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #swapping = new Set<string>();
@@ -28,13 +28,16 @@ export class Swapper {
   #stopped = false;
   #ownFiles = 0;
 
-  constructor(processor: number) {
-    this.#processor = processor;
+  constructor(spec: InstanceSpec) {
+    this.#spec = spec;
   }
 
-  /** Swaps the journal from now on, if this is the processor to do it. */
-  journalOpened(path: string): void {
-    if (this.#processor === INITIATOR) this.#run(() => this.#swapJournal(path));
+  /** Told of every transaction that has ended. The journal is swapped from the first one to the last. */
+  transactionEnded(index: number): void {
+    const { processor, journal, options } = this.#spec;
+    if (processor !== INITIATOR) return;
+    if (index === 0) this.#run(() => this.#swapJournal(journal));
+    if (index === options.transactions - 1) this.#stopped = true;
   }
 
   /** Told of every own file that a transaction has opened. */

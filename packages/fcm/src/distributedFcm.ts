@@ -16,12 +16,13 @@
  * looks at SIZE.
  */
 import { DistributedRoot, defineImplementation, type Implementation } from '@k42/clustered';
+import type { Part, SwappableRoot } from '@k42/hotswap';
 import { FileCacheManager } from './fileCacheManager.ts';
 import { missing } from './internal/cachedPages.ts';
 import { secondLook } from './internal/frames.ts';
 import { FRAME, PAGE_BYTES, ROOT_STATE_BYTES } from './internal/layout.ts';
 import { FcmRep } from './internal/rep.ts';
-import { DIRECTORY_PROTOCOL, FcmState, initialiseState, type Part } from './internal/state.ts';
+import { DIRECTORY_PROTOCOL, FcmState, initialiseState } from './internal/state.ts';
 
 /** Optimistic copies of a page that is being overwritten all the time, before the reader takes the frame itself. */
 const TRIES = 8;
@@ -184,7 +185,7 @@ class DistributedFcmRep extends FcmRep {
   }
 }
 
-class DistributedFcmRoot extends DistributedRoot<FileCacheManager> {
+class DistributedFcmRoot extends DistributedRoot<FileCacheManager> implements SwappableRoot {
   static readonly exports: readonly string[] = [DIRECTORY_PROTOCOL];
   static readonly imports: readonly string[] = [DIRECTORY_PROTOCOL];
   readonly #state: FcmState = new FcmState(this.context);

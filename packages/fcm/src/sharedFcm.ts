@@ -9,11 +9,12 @@
  * frame leaves the file only under it.
  */
 import { defineImplementation, type Implementation, SharedRoot } from '@k42/clustered';
+import type { Part, SwappableRoot } from '@k42/hotswap';
 import { FileCacheManager } from './fileCacheManager.ts';
 import { missing } from './internal/cachedPages.ts';
 import { PAGE_BYTES, ROOT_STATE_BYTES } from './internal/layout.ts';
 import { FcmRep } from './internal/rep.ts';
-import { DIRECTORY_PROTOCOL, FcmState, initialiseState, type Part } from './internal/state.ts';
+import { DIRECTORY_PROTOCOL, FcmState, initialiseState } from './internal/state.ts';
 
 class SharedFcmRep extends FcmRep {
   protected override tryRead(into: Uint8Array, position: number, done: number): number {
@@ -49,7 +50,7 @@ class SharedFcmRep extends FcmRep {
   }
 }
 
-class SharedFcmRoot extends SharedRoot<FileCacheManager> {
+class SharedFcmRoot extends SharedRoot<FileCacheManager> implements SwappableRoot {
   static readonly exports: readonly string[] = [DIRECTORY_PROTOCOL];
   static readonly imports: readonly string[] = [DIRECTORY_PROTOCOL];
   readonly #state: FcmState = new FcmState(this.context);

@@ -18,7 +18,7 @@ test('every change of contents or owner changes the version, and nothing else do
   const changedBy = (what: () => void): boolean => {
     const before = version();
     what();
-    expect(version() % 2).toBe(0);
+    expect(version() & 1).toBe(0);
     return secondLook(frames.words, at) !== before;
   };
   expect(changedBy(() => frames.publish(frame, 7, 2 ** 31 + 1))).toBe(true);

@@ -7,6 +7,7 @@
  * a processor is only a cache of the directory and stays behind; what its Rep has counted goes along as a part of its own.
  */
 import type { RootContext } from '@k42/clustered';
+import type { Part } from '@k42/hotswap';
 import { currentProcessor } from '@k42/rcu';
 import { Directory } from './directory.ts';
 import { framePool } from './framePool.ts';
@@ -14,9 +15,6 @@ import { ROOT_STATE, UNIT_BYTES, WORD_BYTES } from './layout.ts';
 
 /** The protocol both implementations speak: the directory by reference, the counts of each processor by value. */
 export const DIRECTORY_PROTOCOL = 'fcm/directory@1';
-
-/** A piece of an object's state, as a swap names it. */
-export type Part = { readonly kind: 'root' } | { readonly kind: 'rep'; readonly processor: number };
 
 export interface Counts {
   hits: number;

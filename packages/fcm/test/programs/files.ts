@@ -29,6 +29,9 @@ export type Operation =
   | { readonly kind: 'sync' }
   | { readonly kind: 'size' };
 
+/** However long a swap takes: what three processors append stays below the size of the pool. */
+const RECORDS_MAX = 100_000;
+
 const files = new Map<string, CachedFile>();
 
 export function fileOf(key: string): CachedFile {
@@ -110,7 +113,8 @@ export async function appendRecords(
   const file = fileOf(key);
   const { number: processor } = currentProcessor();
   for (let number = 0; ; number++) {
-    if (number >= count && (stop === undefined || Atomics.load(stop, 0) !== 0)) return number;
+    const isTold = stop === undefined || Atomics.load(stop, 0) !== 0;
+    if (number >= RECORDS_MAX || (number >= count && isTold)) return number;
     const bytes = record(processor, number, length);
     const written = number % 3 === 0 ? await file.append(bytes) : file.appendSync(bytes);
     if (written !== length) throw new Error(`${written} of ${length} bytes appended`);
@@ -208,13 +212,17 @@ export function evict(key: string, page: number): void {
 /** Takes page 0 of A away and gives its frame to page 0 of B, or to page 1 of A, by turns, again and again. */
 export function exchangeByEviction(a: string, b: string, rounds: number, stop: Int32Array): void {
   const into = new Uint8Array(4096);
+  const expectRead = (key: string, page: number, value: number): void => {
+    fileOf(key).readSync(into, page * 4096);
+    if (into.some((byte) => byte !== value)) throw new Error(`page ${page} of ${key} is not ${value}`);
+  };
   for (let round = 0; round < rounds; round++) {
     evict(b, 0);
     evict(a, 1);
-    fileOf(a).readSync(into, 0);
+    expectRead(a, 0, 0xaa);
     evict(a, 0);
-    if (round % 2 === 0) fileOf(b).readSync(into, 0);
-    else fileOf(a).readSync(into, 4096);
+    if (round % 2 === 0) expectRead(b, 0, 0xbb);
+    else expectRead(a, 1, 0xcc);
   }
   Atomics.add(stop, 0, 1);
 }

@@ -1,0 +1,9 @@
+/** Goal: the program at the top of the README works as it stands. Method: run it. */
+import { fileURLToPath } from 'node:url';
+import { runReadmeProgram } from '@k42/tooling/readme';
+import { expect, test } from 'vitest';
+
+test('the README program runs', async () => {
+  const output = await runReadmeProgram(fileURLToPath(new URL('..', import.meta.url)));
+  expect(output).toContain('fcm/shared@1 -> fcm/distributed@1: 3000 lines');
+});
