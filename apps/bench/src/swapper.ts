@@ -4,7 +4,7 @@
  * The journal's manager goes shared, distributed, shared and so on for as long as the initiator's transactions run, the
  * next swap beginning when the last has ended. All processors append to the journal, so all take part.
  *
- * Of the instance's own files every fiftieth that is read or appended to is swapped while it is open. The swap waits for
+ * Of the instance's own files every fiftieth that is read or appended to is swapped while it is open, there and back. The swap waits for
  * the transaction that found the file open, so the transaction must not wait for the swap: it goes on using the file,
  * in turns, and the swap ends after it. Until then the swapper holds the file open itself; a manager that nobody holds
  * would be destroyed in the middle of its swap.
@@ -83,6 +83,7 @@ export class Swapper {
     this.#swapping.add(path);
     try {
       this.#record('own', await swap(held.coid, DistributedFcm));
+      this.#record('own', await swap(held.coid, SharedFcm));
     } finally {
       this.#swapping.delete(path);
       await held.close();

@@ -68,11 +68,17 @@ test('interleaves, compares with plain, and reports', async () => {
     'main.journal',
     'main.deleted',
     'main.swaps-in-use',
-    'main.distributed-to-shared.1',
-    'main.hotswap-to-best.1',
-    'main.hotswap-to-best.2',
+    ...[1, 2].flatMap((processors) => [
+      `main.shared-to-plain.${processors}`,
+      `main.distributed-to-plain.${processors}`,
+      `main.hotswap-to-plain.${processors}`,
+      `main.distributed-to-shared.${processors}`,
+      `main.hotswap-to-shared.${processors}`,
+    ]),
   ]);
   expect(document.claims.every((claim) => claim.holds)).toBe(true);
+  const ratio = document.claims.find((claim) => claim.id === 'main.hotswap-to-shared.2');
+  expect(ratio?.value).toBeCloseTo(SPEEDS.hotswap / SPEEDS.shared);
   expect(text).toContain(
     '1 processor: plain, 11 % ahead of shared, 18 % ahead of hotswap, 25 % ahead of distributed',
   );

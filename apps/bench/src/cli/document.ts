@@ -3,12 +3,12 @@
  *
  * A claim is a sentence that a measurement can refute. It carries the measured value, the target, in which direction the
  * value must lie from it, and the spread of the samples behind the value (null where nothing varies, such as a count of
- * faults).
+ * faults). What is reported without having to reach anything has the target null, and holds.
  */
 import { max, median, min } from 'simple-statistics';
 import type { Environment } from './environment.ts';
 
-export type Direction = 'at least' | 'at most' | 'exactly';
+export type Direction = 'at least' | 'at most' | 'exactly' | 'reported';
 
 export interface Spread {
   min: number;
@@ -22,7 +22,7 @@ export interface Claim {
   statement: string;
   value: number;
   unit: string;
-  target: number;
+  target: number | null;
   direction: Direction;
   spread: Spread | null;
   holds: boolean;
@@ -63,6 +63,26 @@ export function measuredClaim(
   const value = spread.median;
   const holds = direction === 'at least' ? value >= target : value <= target;
   return { id, statement, value, unit, target, direction, spread, holds };
+}
+
+/** Something that is measured and has nothing to reach yet. The statement says which direction is better. */
+export function reportedClaim(
+  id: string,
+  statement: string,
+  samples: readonly number[],
+  unit: string,
+): Claim {
+  const spread = spreadOf(samples);
+  return {
+    id,
+    statement,
+    value: spread.median,
+    unit,
+    target: null,
+    direction: 'reported',
+    spread,
+    holds: true,
+  };
 }
 
 /** @param samples at least one */

@@ -89,10 +89,11 @@ function chartRow(cell: Cell, top: number, scale: number): string {
 
 function claimRow({ statement, value, unit, target, direction, spread, holds }: Claim): string {
   const range = spread ? `${compact(spread.min)} to ${compact(spread.max)} (${spread.samples})` : '';
-  const verdict = holds ? '<td>yes' : '<td class="no">no';
+  const verdict = target === null ? '<td>' : holds ? '<td>yes' : '<td class="no">no';
+  const wanted = target === null ? 'none yet' : `${direction} ${compact(target)}`;
   return (
     `<tr><td>${escapeHtml(statement)}<td class="number">${compact(value)} ${escapeHtml(unit)}` +
-    `<td class="number">${direction} ${compact(target)}<td class="number">${range}${verdict}</tr>`
+    `<td class="number">${wanted}<td class="number">${range}${verdict}</tr>`
   );
 }
 
