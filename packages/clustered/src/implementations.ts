@@ -6,29 +6,18 @@
  * own view of a Root from the number it finds in the Global Translation Table: every processor has to load the module
  * that defines it.
  */
-import type { MachineMemory } from '@k42/rcu';
-import { NameError } from './errors.ts';
 import { checkName, type Interface } from './interfaces.ts';
-import { DistributedRoot, type Root, SharedRoot } from './roots.ts';
+import {
+  type AnyImplementation,
+  type Implementation,
+  type RootClass,
+  register,
+} from './internal/registry.ts';
+import type { RootContext } from './root.ts';
+import { DistributedRoot, SharedRoot } from './roots.ts';
 
-/**
- * What a Root view and its Reps know about their object: where its shared state is and where they are themselves.
- * One per Root and processor.
- */
-export interface RootContext {
-  readonly memory: MachineMemory;
-  /** The processor this view lives on. */
-  readonly processor: number;
-  /** Processors of the machine. */
-  readonly processors: number;
-  /** Byte offset of the object's state in machine memory (64-byte aligned, zeroed at creation); 0 if it has none. */
-  readonly stateOffset: number;
-  readonly stateBytes: number;
-  /** Identifies the Root machine-wide, also before it has a COID and after it has lost it. */
-  readonly rootWord: bigint;
-}
+export type { Implementation, RootClass } from './internal/registry.ts';
 
-export type RootClass<T extends object> = new (context: RootContext) => Root<T>;
 export type RepClass<T extends object> = new (context: RootContext) => T;
 
 interface Common<T extends object, A> {
@@ -48,19 +37,6 @@ export type ImplementationOptions<T extends object, A> = Common<T, A> &
     | { readonly Rep: RepClass<T>; readonly distribution: 'shared' | 'distributed' }
   );
 
-export interface Implementation<T extends object, A = void> {
-  readonly name: string;
-  readonly interface: Interface<T>;
-  readonly Root: RootClass<T>;
-  readonly stateBytes: (argument: A) => number;
-  readonly initialise: (context: RootContext, argument: A) => void;
-}
-
-/** Any implementation, where its types do not matter. */
-export type AnyImplementation = Implementation<object, never>;
-
-const implementations = new Map<string, AnyImplementation>();
-
 /**
  * Defines and registers an implementation on this JavaScript thread. Call it at the top level of a module that every
  * processor loads.
@@ -70,8 +46,6 @@ export function defineImplementation<T extends object, A = void>(
   options: ImplementationOptions<T, A>,
 ): Implementation<T, A> {
   checkName('An implementation', options.name);
-  if (implementations.has(options.name))
-    throw new NameError(`An implementation named ${options.name} is defined already.`);
   const { stateBytes = 0 } = options;
   const implementation: Implementation<T, A> = {
     name: options.name,
@@ -80,13 +54,8 @@ export function defineImplementation<T extends object, A = void>(
     stateBytes: typeof stateBytes === 'number' ? () => stateBytes : stateBytes,
     initialise: options.initialise ?? (() => {}),
   };
-  implementations.set(options.name, implementation as unknown as AnyImplementation);
+  register(implementation as unknown as AnyImplementation);
   return implementation;
-}
-
-/** The implementation of that name, if this thread has defined it. */
-export function implementationNamed(name: string): AnyImplementation | undefined {
-  return implementations.get(name);
 }
 
 function standardRoot<T extends object>(

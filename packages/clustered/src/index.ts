@@ -9,7 +9,6 @@ export {
   type ImplementationOptions,
   type RepClass,
   type RootClass,
-  type RootContext,
 } from './implementations.ts';
 export { defineInterface, type Interface, type MethodKind, type Methods } from './interfaces.ts';
 export {
@@ -22,4 +21,5 @@ export {
   type StoredCoid,
   storeCoid,
 } from './objects.ts';
-export { DistributedRoot, type Miss, Root, SharedRoot } from './roots.ts';
+export { type Miss, Root, type RootContext } from './root.ts';
+export { DistributedRoot, SharedRoot } from './roots.ts';

@@ -8,10 +8,9 @@
 
 import { NameError } from './errors.ts';
 import { makeInterceptorClass, makeSlotClass } from './internal/dispatch.ts';
-import type { InterceptorClass, SlotClass } from './internal/slots.ts';
+import type { InterceptorClass, MethodKind, SlotClass } from './internal/slots.ts';
 
-/** How a method answers: in its turn, or by a promise. */
-export type MethodKind = 'sync' | 'async';
+export type { MethodKind } from './internal/slots.ts';
 
 type KindOf<Result> = [Result] extends [PromiseLike<unknown>] ? 'async' : 'sync';
 

@@ -12,7 +12,7 @@ import type { Interface } from './interfaces.ts';
 import { members } from './internal/gtt.ts';
 import { STATE } from './internal/layout.ts';
 import { objects } from './internal/objects.ts';
-import type { Root } from './roots.ts';
+import type { Root } from './root.ts';
 
 export { bit, members } from './internal/gtt.ts';
 export type { Interceptor } from './internal/slots.ts';

@@ -11,8 +11,7 @@
  * nobody handles is still reported.
  */
 import { beginThread, endThread, type Generation, isThenable } from '@k42/rcu/generations';
-import type { MethodKind } from '../interfaces.ts';
-import type { InterceptorClass, SlotClass } from './slots.ts';
+import type { InterceptorClass, MethodKind, SlotClass } from './slots.ts';
 
 /** Counts the thread of an asynchronous call out when its result settles. */
 function settle(result: unknown, generation: Generation): unknown {

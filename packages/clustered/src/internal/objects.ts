@@ -3,13 +3,13 @@
  */
 import { afterGracePeriod, currentProcessor, onAttach, type Processor, whenThreadsElapsed } from '@k42/rcu';
 import { MissError, ObjectGoneError, RegionExhaustedError } from '../errors.ts';
-import type { Implementation } from '../implementations.ts';
 import type { Interface } from '../interfaces.ts';
-import type { Miss } from '../roots.ts';
+import type { Miss } from '../root.ts';
 import { GlobalTranslationTable, liveMembers } from './gtt.ts';
 import { REGION_ENTRIES, STATE } from './layout.ts';
 import { Names } from './names.ts';
 import { installRecords, Records } from './records.ts';
+import type { Implementation } from './registry.ts';
 import type { Interceptor, Slot } from './slots.ts';
 
 const RETIRE = 'clustered/retire';

@@ -7,17 +7,12 @@
  */
 import { currentProcessor, type Processor } from '@k42/rcu';
 import { NotLoadedError } from '../errors.ts';
-import {
-  type AnyImplementation,
-  type Implementation,
-  implementationNamed,
-  type RootContext,
-} from '../implementations.ts';
 import { type Interface, interfaceNamed } from '../interfaces.ts';
-import type { Root } from '../roots.ts';
+import type { Root, RootContext } from '../root.ts';
 import { bit, members } from './gtt.ts';
 import { RECORD, RECORD_BYTES, UNIT_BYTES } from './layout.ts';
 import type { Names } from './names.ts';
+import { type AnyImplementation, type Implementation, implementationNamed } from './registry.ts';
 
 const STAMP_PROCESSORS = 64;
 

@@ -4,6 +4,9 @@
  * The field names carry a `$` so that no interface method can collide with them.
  */
 
+/** How a method answers: in its turn, or by a promise. */
+export type MethodKind = 'sync' | 'async';
+
 /** What a slot of any interface has, besides one method per declared method. */
 export interface SlotFields<T extends object> {
   /** The object's current Rep on this processor; the default object before the first miss. Swapped, never cleared. */

@@ -4,7 +4,7 @@
  * A call may carry *context*: values that registered carriers capture at the caller and re-enter at the callee, as an
  * asynchronous context would be on one thread. (`@k42/hotswap` lets its marks travel this way.)
  */
-import type { Transferable } from 'node:worker_threads';
+import type { MessagePort, Transferable } from 'node:worker_threads';
 import {
   DeadlineError,
   errorFromWire,
@@ -13,7 +13,6 @@ import {
   NoSuchExportError,
   ProcessorGoneError,
 } from '../errors.ts';
-import type { Processor } from './processor.ts';
 import { threads } from './threads.ts';
 import type { CallMessage, RemoteFunction } from './wire.ts';
 
@@ -32,6 +31,14 @@ export interface CallOptions {
   readonly transfer?: readonly Transferable[];
 }
 
+/** What this needs of its processor. */
+export interface Caller {
+  readonly number: number;
+  readonly closed: boolean;
+  isLive(number: number): boolean;
+  callsPort(number: number, doing: string): MessagePort;
+}
+
 interface Pending {
   readonly processor: number;
   readonly what: string;
@@ -47,12 +54,12 @@ export function registerContextCarrier(carrier: ContextCarrier): void {
 }
 
 export class RemoteCalls {
-  readonly #processor: Processor;
+  readonly #processor: Caller;
   readonly #pending = new Map<number, Pending>();
   readonly #builtins = new Map<string, (...args: never[]) => unknown>();
   #lastId = 0;
 
-  constructor(processor: Processor) {
+  constructor(processor: Caller) {
     this.#processor = processor;
   }
 
