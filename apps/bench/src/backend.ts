@@ -5,7 +5,7 @@
  * which it takes part in the workload (threads, swaps of files in use), and what it has to say when the run is over.
  */
 import { spawn } from '@k42/rcu';
-import type { InstanceSpec, SwapRecord } from './instance.ts';
+import type { InstanceSpec, SwapRecord } from './instanceTypes.ts';
 import type { Mode } from './modes.ts';
 import { CachedFiles } from './postmark/cachedFiles.ts';
 import type { BenchFiles } from './postmark/files.ts';

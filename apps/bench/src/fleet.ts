@@ -10,7 +10,7 @@
  */
 import { extname } from 'node:path';
 import { Machine } from '@k42/rcu';
-import type { InstanceResult, InstanceSpec } from './instance.ts';
+import type { InstanceResult, InstanceSpec } from './instanceTypes.ts';
 
 export interface Fleet {
   readonly processors: number;

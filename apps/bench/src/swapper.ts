@@ -11,7 +11,7 @@
  */
 import { type CachedFile, DistributedFcm, openFile, openFileSync, SharedFcm } from '@k42/fcm';
 import { type SwapReport, swap } from '@k42/hotswap';
-import type { InstanceSpec, SwapRecord } from './instance.ts';
+import type { InstanceSpec, SwapRecord } from './instanceTypes.ts';
 import { OwnFile } from './postmark/cachedFiles.ts';
 import type { BenchFile } from './postmark/files.ts';
 

@@ -6,7 +6,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openFleet } from '../src/fleet.ts';
-import type { InstanceResult } from '../src/instance.ts';
+import type { InstanceResult } from '../src/instanceTypes.ts';
 import { CACHE_MODES, type Mode } from '../src/modes.ts';
 import { GOLDEN_ROWS } from '../src/postmark/golden.ts';
 import { DEFAULT_OPTIONS } from '../src/postmark/options.ts';

@@ -8,7 +8,8 @@ import { expect, test } from 'vitest';
 import { runInstance } from '../src/instance.ts';
 import { MODES, type Mode } from '../src/modes.ts';
 import { DEFAULT_OPTIONS } from '../src/postmark/options.ts';
-import { type Cell, runMainJob } from '../src/suites/mainJob.ts';
+import type { Cell } from '../src/report/cell.ts';
+import { runMainJob } from '../src/suites/mainJob.ts';
 import { silentContext, temporaryDirectory } from './support.ts';
 
 const SPEEDS: Record<Mode, number> = { plain: 1000, shared: 900, distributed: 800, hotswap: 850 };

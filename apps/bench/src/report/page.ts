@@ -6,7 +6,7 @@ import type { Claim } from '../cli/document.ts';
 import type { Environment } from '../cli/environment.ts';
 import { formatNumber } from '../cli/table.ts';
 import type { PostmarkOptions } from '../postmark/options.ts';
-import type { Cell } from '../suites/mainJob.ts';
+import type { Cell } from './cell.ts';
 
 export interface ReportContent {
   readonly environment: Environment;

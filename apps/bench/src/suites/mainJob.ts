@@ -14,13 +14,14 @@ import { accessSync, constants, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Command } from 'commander';
-import { type Claim, reportedClaim, type Spread, spreadOf } from '../cli/document.ts';
+import { type Claim, reportedClaim, spreadOf } from '../cli/document.ts';
 import { describeEnvironment } from '../cli/environment.ts';
 import { formatNumber, formatTable } from '../cli/table.ts';
 import { makeTemporaryTree } from '../cli/temporary.ts';
 import { toBenchError } from '../errors.ts';
 import { MODES, type Mode } from '../modes.ts';
 import { DEFAULT_OPTIONS, type PostmarkOptions } from '../postmark/options.ts';
+import type { Cell } from '../report/cell.ts';
 import { findReportDirectory, prepareReport, writeReport } from '../report/write.ts';
 import { type RoundResult, runRound, throughput } from './round.ts';
 import type { Outcome, Suite, SuiteContext } from './suite.ts';
@@ -36,17 +37,6 @@ export interface MainJobRequest {
   readonly budgetMs: number;
   readonly parent: string;
   readonly report: string;
-}
-
-/** One mode on one number of processors. */
-export interface Cell {
-  mode: Mode;
-  processors: number;
-  /** Transactions per second of all instances together, of each counted repeat. */
-  samples: number[];
-  throughput: Spread;
-  /** Throughput divided by that of `plain` in the same repeat. */
-  ratioToPlain: Spread | null;
 }
 
 const FULL = { number: 2_000, transactions: 10_000, repeatsMax: 9, budgetMs: 90_000 };

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import type { ProgressDisplay } from '../cli/progress.ts';
 import { BenchStalledError } from '../errors.ts';
 import type { Fleet, OpenFleet } from '../fleet.ts';
-import type { InstanceResult, InstanceSpec } from '../instance.ts';
+import type { InstanceResult, InstanceSpec } from '../instanceTypes.ts';
 import type { Mode } from '../modes.ts';
 import { countOnly } from '../postmark/countOnly.ts';
 import { differences } from '../postmark/counts.ts';

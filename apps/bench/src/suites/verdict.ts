@@ -6,7 +6,7 @@
  */
 import { type Claim, exactClaim, measuredClaim } from '../cli/document.ts';
 import { type BenchError, BenchWrongResultError } from '../errors.ts';
-import type { SwapRecord } from '../instance.ts';
+import type { SwapRecord } from '../instanceTypes.ts';
 import { differences } from '../postmark/counts.ts';
 import { goldenCounts } from '../postmark/golden.ts';
 import { journalFaults } from '../postmark/journal.ts';
