@@ -47,17 +47,19 @@ export function implementationOf(word: bigint): Implementation<object, never> {
   return objects().records.implementation(word);
 }
 
-/** The interface an object serves. @throws ObjectGoneError, NotLoadedError */
-export function interfaceOf(coid: number): Interface<object> {
-  const { gtt, records } = objects();
-  if (!gtt.inRange(coid)) throw new ObjectGoneError(coid);
-  gtt.readLock(coid);
-  try {
-    if (gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
-    return records.interface(gtt.root(coid));
-  } finally {
-    gtt.readUnlock(coid);
-  }
+/** The interface a Root serves. The caller keeps the Root from being reclaimed. @throws NotLoadedError */
+export function interfaceServedBy(word: bigint): Interface<object> {
+  return objects().records.interface(word);
+}
+
+/**
+ * The Root word of an object, whose Root this processor may use until its turn ends: from now on nothing of the object is
+ * reclaimed before this processor has been asked. @throws ObjectGoneError, NotLoadedError
+ */
+export function holdRoot(coid: number): bigint {
+  // A slot makes the processor one of those that destruction and release ask.
+  objects().slot(coid);
+  return objects().gtt.root(coid);
 }
 
 /**

@@ -3,6 +3,6 @@
  * processors at once or on none.
  */
 export * from './errors.ts';
-export type { ProcessorReport } from './mediator.ts';
+export type { ProcessorReport } from './report.ts';
 export { type SwapOptions, type SwapReport, swap } from './swap.ts';
 export { negotiate, type Part, type SwappableRoot, type SwappableRootClass } from './swappable.ts';

@@ -16,20 +16,13 @@ import { type Interface, type Miss, Root, type RootContext } from '@k42/clustere
 import {
   type Interceptor,
   implementationOf,
+  interfaceServedBy,
   redispatch,
-  repProcessors,
   resetSlot,
   rootView,
   swingRoot,
 } from '@k42/clustered/interpose';
-import {
-  errorToWire,
-  isThenable,
-  liveThreads,
-  namedThreads,
-  type WireError,
-  whenThreadsElapsed,
-} from '@k42/rcu';
+import { errorToWire, liveThreads, namedThreads, type WireError, whenThreadsElapsed } from '@k42/rcu';
 import {
   QueueOverflowError,
   SwapDeadlineError,
@@ -38,13 +31,15 @@ import {
   TransferError,
   TransferReentryError,
 } from './errors.ts';
-import { type Exchange, exchange } from './internal/exchange.ts';
+import { type Exchange, exchange, type Participant } from './internal/exchange.ts';
 import { PHASE } from './internal/layout.ts';
 import { isMarked, runMarked } from './internal/marks.ts';
 import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
+import { Share } from './internal/share.ts';
 import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
 import { now, phaseName, SwapBlock } from './internal/swapBlock.ts';
-import { asSwappable, type Part } from './swappable.ts';
+import { emptyReport, type ProcessorReport } from './report.ts';
+import { asSwappable } from './swappable.ts';
 
 /** First stop of a processor in a swap, in milliseconds; each stop in vain doubles it. */
 const FIRST_PAUSE_MS = 0.2;
@@ -55,22 +50,10 @@ const SLEEP_CAP_MS = 20;
 
 type Methods = Record<string, (...args: unknown[]) => unknown>;
 
-/** What a processor saw of a swap. */
-export interface ProcessorReport {
-  /** Calls forwarded to the old object, synchronous ones included. */
-  forwarded: number;
-  /** Calls that waited for the outcome. */
-  queued: number;
-  /** Longest time a call waited, in milliseconds. */
-  longestBlockMs: number;
-  /** Longest time the processor was stopped, in milliseconds. */
-  longestStopMs: number;
-}
-
 /** Where a call or a share runs is decided by the phase; this is the swap as one processor sees it. */
-export class MediatorRoot extends Root<object> implements Interceptor, Stoppable {
+export class MediatorRoot extends Root<object> implements Interceptor, Participant, Stoppable {
   readonly block: SwapBlock;
-  readonly report: ProcessorReport = { forwarded: 0, queued: 0, longestBlockMs: 0, longestStopMs: 0 };
+  readonly report: ProcessorReport = emptyReport();
   /** Settles when this processor has done all it has to do for the decided swap. */
   readonly finished: Promise<void>;
   /** What this processor aborted the swap for, if it did. */
@@ -80,6 +63,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   readonly #served: Interface<object>;
   readonly #rep: object;
   readonly #queue = new CallQueue();
+  readonly #share: Share;
   readonly #resolveFinished: () => void;
   readonly #timer: NodeJS.Timeout;
   #oldRep: object | undefined;
@@ -88,10 +72,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   #resetDone = false;
   #interested = false;
   /** The swap of this object before this one, where this processor has not finished it yet. */
-  readonly #earlier: MediatorRoot | undefined;
+  readonly #earlier: Participant | undefined;
   #stepping = false;
   #isFinished = false;
-  #share: 'none' | 'running' | 'done' = 'none';
   #transferSeenAt: number | undefined;
   #stops = 0;
   #nextStopAt = 0;
@@ -100,9 +83,10 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   constructor(context: RootContext) {
     super(context);
     this.block = new SwapBlock(context.memory, context.stateOffset, context.processor);
+    this.#share = new Share(this.block, context.processor);
     this.#exchange = exchange();
     this.#stopPoint = this.#exchange.stopPoint;
-    this.#served = implementationOf(this.block.oldRoot).interface as unknown as Interface<object>;
+    this.#served = interfaceServedBy(this.block.oldRoot);
     this.#rep = new this.#served.Interceptor(this);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -112,6 +96,11 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
     this.#timer = setTimeout(() => this.#deadline(), Math.max(1, deadlineAt - now()));
     if (!initiates) this.#timer.unref();
     this.#earlier = this.#exchange.began(this);
+  }
+
+  /** Whether this processor has done all it has to do. */
+  get isFinished(): boolean {
+    return this.#isFinished;
   }
 
   // Misses
@@ -171,7 +160,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
         );
       }
       if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
-      if (this.#share === 'running') throw this.#reentry();
+      if (this.#share.running) throw this.#reentry();
       this.#awaitOutcome();
     }
   }
@@ -186,7 +175,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
         if (block.inSet() || block.withdraw()) return this.#forward(method, args);
         continue;
       }
-      if (phase === PHASE.TRANSFER && this.#share === 'running' && block.synchronous) throw this.#reentry();
+      if (phase === PHASE.TRANSFER && this.#share.running && block.synchronous) throw this.#reentry();
       return this.#enqueue(method, args);
     }
   }
@@ -270,10 +259,10 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. */
   #reset(): void {
     if (this.#resetDone || !this.#joined()) return;
-    if (this.#earlier !== undefined && !this.#earlier.#isFinished) {
+    if (this.#earlier !== undefined && !this.#earlier.isFinished) {
       // It is decided, or this one could not have begun. Its queue goes first; an export of its may still be running.
       this.#earlier.step();
-      if (!this.#earlier.#isFinished) {
+      if (!this.#earlier.isFinished) {
         void this.#earlier.finished.then(() => this.stepLater());
         return;
       }
@@ -361,7 +350,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
   transfer(): void {
     const { block } = this;
     this.#noteTransfer();
-    if (this.#share === 'none' && this.#takesPart()) this.#doShares();
+    if (!this.#share.begun && this.#takesPart()) this.#beginShare();
     if (block.tryCommit()) this.#committed();
     else this.#enforceTransferDeadline();
   }
@@ -396,75 +385,20 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
     );
   }
 
-  #doShares(): void {
-    this.#share = 'running';
-    let result: unknown;
-    try {
-      result = runMarked(
-        () => this.#moveParts(),
-        () => {},
-      );
-    } catch (error) {
-      this.#shareFailed(error);
-      return;
-    }
-    if (!isThenable(result)) {
-      this.#shareDone();
-      return;
-    }
-    result.then(
+  #beginShare(): void {
+    const { block } = this;
+    this.#share.begin(
       () => {
-        this.#shareDone();
+        block.shareDone();
+        // The others may be waiting for exactly this share to commit; and so may this processor, in a later turn.
+        this.#announce();
         this.stepLater();
       },
-      (error: unknown) => {
-        this.#shareFailed(error);
-        this.stepLater();
+      (error) => {
+        const message = error instanceof Error ? error.message : String(error);
+        this.abort(new TransferError(message, this.context.processor, { cause: error }));
       },
     );
-  }
-
-  #moveParts(): unknown {
-    const { block } = this;
-    const me = this.context.processor;
-    const from = asSwappable(rootView(block.oldRoot));
-    const to = asSwappable(rootView(block.newRoot));
-    const { protocol } = block;
-    const move = (part: Part): unknown => {
-      const exported = from.exportPart(protocol, part);
-      if (!isThenable(exported))
-        return exported === undefined ? undefined : to.importPart(protocol, part, exported);
-      return exported.then((value) =>
-        value === undefined ? undefined : to.importPart(protocol, part, value),
-      );
-    };
-    const parts: Part[] = [];
-    const claimed = block.claimRootPart();
-    if (claimed) parts.push({ kind: 'root' });
-    if (repProcessors(block.oldRoot).includes(me)) parts.push({ kind: 'rep', processor: me });
-    const moved = parts.map(move);
-    if (moved.some(isThenable)) {
-      if (block.synchronous)
-        throw new TypeError('an interface with synchronous methods needs synchronous exports and imports');
-      return Promise.all(moved).then(() => {
-        if (claimed) block.rootPartDone();
-      });
-    }
-    if (claimed) block.rootPartDone();
-    return undefined;
-  }
-
-  #shareDone(): void {
-    this.#share = 'done';
-    this.block.shareDone();
-    // The others may be waiting for exactly this share to commit.
-    this.#announce();
-  }
-
-  #shareFailed(error: unknown): void {
-    this.#share = 'done';
-    const message = error instanceof Error ? error.message : String(error);
-    this.abort(new TransferError(message, this.context.processor, { cause: error }));
   }
 
   #committed(): void {
@@ -521,8 +455,6 @@ export class MediatorRoot extends Root<object> implements Interceptor, Stoppable
 
   /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
   #finish(): void {
-    // A share that is still being done keeps its Roots; its result is dropped when it comes.
-    if (this.#share === 'running') return;
     this.#swing();
     clearTimeout(this.#timer);
     clearTimeout(this.#retryTimer);

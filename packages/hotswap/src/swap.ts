@@ -2,21 +2,21 @@
  * Starting a swap, and seeing it through.
  *
  * The initiator negotiates, makes the new Root and the Mediator, and interposes: up to there a failure has touched
- * nothing. From then on it is one participant among others (or an onlooker, if the object was never called on its
- * processor). When every processor concerned has finished it reports, and then, in the background, has the swap
+ * nothing. From then on it is one participant among others (or an onlooker, if it has never called it). When every processor concerned has finished it reports, and then, in the background, has the swap
  * released everywhere and reclaims the Mediator and whichever object lost.
  */
 import type { Coid, Implementation, Interface } from '@k42/clustered';
 import { defineImplementation, defineInterface } from '@k42/clustered';
 import {
   createRoot,
-  currentRoot,
   discardRoot,
   finishBeforeClose,
+  holdRoot,
   implementationOf,
-  interfaceOf,
+  interfaceServedBy,
   members,
   reclaimRoot,
+  repProcessors,
   rootView,
   swingRoot,
   touchedProcessors,
@@ -34,7 +34,8 @@ import { NegotiationError, SwapInProgressError, SwapProcessorGoneError } from '.
 import { exchange, type FinishedMessage, type Initiator } from './internal/exchange.ts';
 import { BLOCK_BYTES, PHASE, PROTOCOL_BYTES_MAX } from './internal/layout.ts';
 import { SwapBlock, type SwapPlan } from './internal/swapBlock.ts';
-import { MediatorRoot, type ProcessorReport } from './mediator.ts';
+import { MediatorRoot } from './mediator.ts';
+import type { ProcessorReport } from './report.ts';
 import { exportsOf, importsOf, negotiate } from './swappable.ts';
 
 const DEADLINE_MS = 10_000;
@@ -119,13 +120,14 @@ export async function swap<T extends object, A = void>(
   options: SwapOptions<A> = {},
 ): Promise<SwapReport> {
   const durations = checkOptions(options);
-  const served = interfaceOf(coid);
+  await prepareProcessors(options.module);
+  const oldRoot = holdRoot(coid);
+  const served = interfaceServedBy(oldRoot);
   if (served.name !== implementation.interface.name) {
     throw new InvalidArgumentError(
       `Object ${coid} serves ${served.name}; ${implementation.name} implements ${implementation.interface.name}.`,
     );
   }
-  const oldRoot = currentRoot(coid);
   const old = implementationOf(oldRoot);
   if (isMediator(oldRoot)) throw new SwapInProgressError(coid);
   const exports = exportsOf(old);
@@ -137,7 +139,6 @@ export async function swap<T extends object, A = void>(
       `A protocol's name has at most ${PROTOCOL_BYTES_MAX} characters: ${protocol}.`,
     );
 
-  await prepareProcessors(options.module);
   const newRoot = createRoot(implementation, served, options.argument as A);
   const argument: MediatorArgument = {
     plan: {
@@ -181,7 +182,9 @@ function interpose(coid: number, oldRoot: bigint, mediatorRoot: bigint, block: S
   return withEntryLocked(coid, (entry) => {
     // Somebody else's swap came in between: its Mediator, or the object it has put here, is not what we negotiated with.
     if (entry.root !== oldRoot) throw new SwapInProgressError(coid);
-    const participants = members(entry.touched).filter((number) => processor.isLive(number));
+    // A processor may hold a part of the object without ever having called it: a Rep that a transfer has made there.
+    const concerned = new Set([...members(entry.touched), ...repProcessors(entry.root)]);
+    const participants = [...concerned].filter((number) => processor.isLive(number));
     block.begin(entry.root, entry.sequence, participants);
     swingRoot(coid, entry.root, mediatorRoot);
   });

@@ -83,7 +83,7 @@ describe('swap', () => {
   test('an object nobody has called yet', async () => {
     const coid = create(SharedCounter);
     const report = await swap(coid, DistributedCounter);
-    expect(report.participants).toEqual([]);
+    expect(report.participants).toEqual([0]);
     expect(await machine.call(1, 'incHere', [coid, 1])).toBe(1);
   });
 
@@ -92,9 +92,19 @@ describe('swap', () => {
     await machine.call(1, 'incHere', [coid, 1]);
     await machine.call(2, 'incHere', [coid, 2]);
     const report = await swap(coid, DistributedCounter);
-    expect(report.participants).toEqual([1, 2]);
+    // The initiator takes part too.
+    expect(report.participants).toEqual([0, 1, 2]);
     expect(await machine.call(2, 'valueHere', [coid])).toBe(2);
     expect(await handle(coid).value()).toBe(2);
+  });
+
+  test('state that the initiator alone holds goes along in the next swap, whoever initiates it', async () => {
+    const coid = await machine.call<Coid<Counter>>(1, 'createHere');
+    await machine.call(1, 'incHere', [coid, 1]);
+    // Processor 0 has never called the object; it may import the root part all the same.
+    await swap(coid, DistributedCounter);
+    await machine.run(2, 'swapHere', [coid, 'shared']);
+    expect(await machine.call(2, 'valueHere', [coid])).toBe(1);
   });
 
   test('a hundred times to and fro under load from three processors: no call lost, doubled or misdirected', async () => {
@@ -183,10 +193,14 @@ describe('a swap that fails', () => {
   test('because one is in progress already is refused; the first goes through', async () => {
     const coid = create(SharedCounter);
     handle(coid).inc(1);
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const thread = spawn(() => gate);
     const first = swap(coid, DistributedCounter);
-    const outcomes = await Promise.allSettled([first, swap(coid, DistributedCounter)]);
-    expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
-    expect((outcomes[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'K42_SWAP_IN_PROGRESS' });
+    await interposed(coid);
+    await expect(swap(coid, DistributedCounter)).rejects.toMatchObject({ code: 'K42_SWAP_IN_PROGRESS' });
+    open();
+    await thread;
+    await first;
     expect(await handle(coid).value()).toBe(1);
   });
 

@@ -46,9 +46,15 @@ class Gathering {
 
   constructor(processor: Processor) {
     this.#processor = processor;
-    processor.onSystemMessage(VISIT, (from, payload) =>
-      processor.post(from, VISITED, this.#visit(payload as Visit)),
-    );
+    processor.onSystemMessage(VISIT, (from, payload) => {
+      const visit = payload as Visit;
+      try {
+        processor.post(from, VISITED, this.#visit(visit));
+      } catch (error) {
+        // What the method gave cannot be posted; the error can.
+        processor.post(from, VISITED, { id: visit.id, error: errorToWire(error) } satisfies Visited);
+      }
+    });
     processor.onSystemMessage(VISITED, (_from, payload) => {
       const answer = payload as Visited;
       const pending = this.#pending.get(answer.id);
@@ -70,8 +76,9 @@ class Gathering {
       return Promise.reject(new ProcessorGoneError(to, 'to be asked for its share of an object'));
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#pending.set(id, { processor: to, resolve, reject });
+    // Posted first: arguments that cannot be cloned throw here and leave nothing pending. The answer takes a turn.
     this.#processor.post(to, VISIT, { id, word, method, args } satisfies Visit);
+    this.#pending.set(id, { processor: to, resolve, reject });
     return promise;
   }
 

@@ -193,6 +193,8 @@ export class Objects {
   ): { hold: Promise<void> } | { word: bigint; touched: number[] } {
     const { gtt } = this;
     if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+    // Asked like any other processor from here on: the view made below must not outlive what it shows.
+    gtt.touch(coid);
     const word = gtt.root(coid);
     const hold = this.records.view(word).holdDestroy();
     if (hold !== undefined) return { hold };

@@ -7,10 +7,12 @@
  * *released* it: forgotten its view, between turns, and let its threads of that moment end.
  */
 
+import type { RootContext } from '@k42/clustered';
 import { currentRoot, forgetRoot, rootView } from '@k42/clustered/interpose';
 import { currentProcessor, onAttach, type Processor, type WireError, whenThreadsElapsed } from '@k42/rcu';
-import type { MediatorRoot, ProcessorReport } from '../mediator.ts';
+import { emptyReport, type ProcessorReport } from '../report.ts';
 import { StopPoint } from './stopPoint.ts';
+import type { SwapBlock } from './swapBlock.ts';
 
 const STEP = 'hotswap/step';
 const FINISHED = 'hotswap/finished';
@@ -35,6 +37,21 @@ interface ReleaseMessage {
   readonly roots: readonly bigint[];
 }
 
+/** A processor's part in a swap: its view of the Mediator. */
+export interface Participant {
+  readonly block: SwapBlock;
+  readonly context: RootContext;
+  readonly report: ProcessorReport;
+  readonly abortedFor: WireError | undefined;
+  readonly isFinished: boolean;
+  readonly finished: Promise<void>;
+  /** Does whatever is due on this processor, between turns. */
+  step(): void;
+  /** Gives the swap up, unless it is decided. */
+  abort(reason: unknown): void;
+  processorGone(number: number): void;
+}
+
 /** What the initiator of a swap wants to hear. */
 export interface Initiator {
   finished(processor: number, message: FinishedMessage): void;
@@ -42,14 +59,12 @@ export interface Initiator {
   processorGone(processor: number): void;
 }
 
-const NOTHING: ProcessorReport = { forwarded: 0, queued: 0, longestBlockMs: 0, longestStopMs: 0 };
-
 export class Exchange {
   readonly stopPoint: StopPoint;
   readonly #processor: Processor;
-  readonly #mediators = new Map<bigint, MediatorRoot>();
+  readonly #mediators = new Map<bigint, Participant>();
   /** The mediator of an object on this processor that was made last and has not finished. */
-  readonly #byCoid = new Map<number, MediatorRoot>();
+  readonly #byCoid = new Map<number, Participant>();
   readonly #initiators = new Map<bigint, Initiator>();
 
   constructor(processor: Processor) {
@@ -69,7 +84,7 @@ export class Exchange {
   }
 
   /** A mediator's view has been made here; gives the one before it, if that has not finished. */
-  began(mediator: MediatorRoot): MediatorRoot | undefined {
+  began(mediator: Participant): Participant | undefined {
     const { coid } = mediator.block;
     const earlier = this.#byCoid.get(coid);
     this.#mediators.set(mediator.context.rootWord, mediator);
@@ -77,7 +92,7 @@ export class Exchange {
     return earlier;
   }
 
-  finished(mediator: MediatorRoot): void {
+  finished(mediator: Participant): void {
     const { coid, initiator } = mediator.block;
     if (this.#byCoid.get(coid) === mediator) this.#byCoid.delete(coid);
     this.#tellFinished(initiator, {
@@ -88,19 +103,19 @@ export class Exchange {
   }
 
   /** A step of a mediator in a later turn of this processor. */
-  stepLater(mediator: MediatorRoot): void {
+  stepLater(mediator: Participant): void {
     this.#postStep(this.#processor.number, mediator);
   }
 
   /** Tells every other processor concerned that there may be something to do. */
-  announce(mediator: MediatorRoot): void {
+  announce(mediator: Participant): void {
     for (const number of mediator.block.interested()) {
       if (number !== this.#processor.number) this.#postStep(number, mediator);
     }
   }
 
   /** Registers the initiator of a swap and sends the first step to everybody concerned. */
-  initiate(mediator: MediatorRoot, initiator: Initiator): void {
+  initiate(mediator: Participant, initiator: Initiator): void {
     this.#initiators.set(mediator.context.rootWord, initiator);
     this.announce(mediator);
     this.stepLater(mediator);
@@ -116,7 +131,7 @@ export class Exchange {
     this.#initiators.delete(swap);
   }
 
-  #postStep(to: number, mediator: MediatorRoot): void {
+  #postStep(to: number, mediator: Participant): void {
     const { coid, initiator } = mediator.block;
     this.#processor.post(to, STEP, {
       swap: mediator.context.rootWord,
@@ -128,15 +143,16 @@ export class Exchange {
   #step({ swap, coid, initiator }: StepMessage): void {
     const known = this.#mediators.get(swap);
     if (known !== undefined) {
-      known.step();
+      stepOrAbort(known);
       return;
     }
     if (currentRoot(coid) === swap) {
-      (rootView(swap) as MediatorRoot).step();
+      // Its Root is the Mediator's: nobody has released this swap while the table names it.
+      stepOrAbort(rootView(swap) as unknown as Participant);
       return;
     }
     // Decided before this processor heard of it: there is nothing to undo here.
-    this.#tellFinished(initiator, { swap, report: NOTHING, abortedFor: undefined });
+    this.#tellFinished(initiator, { swap, report: emptyReport(), abortedFor: undefined });
   }
 
   #tellFinished(initiator: number, message: FinishedMessage): void {
@@ -144,12 +160,33 @@ export class Exchange {
   }
 
   #release(from: number, { swap, roots }: ReleaseMessage): void {
-    this.#mediators.delete(swap);
-    whenThreadsElapsed(() => {
-      // The initiator's own views are the ones that reclaim.
-      if (from !== this.#processor.number) for (const root of roots) forgetRoot(root);
-      this.#processor.post(from, RELEASED, swap);
-    });
+    const participant = this.#mediators.get(swap);
+    const letGo = (): void => {
+      this.#mediators.delete(swap);
+      // Threads of this moment may be in a call through the Mediator, or in a share that nobody waited for.
+      whenThreadsElapsed(() => {
+        // The initiator's own views are the ones that reclaim.
+        if (from !== this.#processor.number) for (const root of roots) forgetRoot(root);
+        this.#processor.post(from, RELEASED, swap);
+      });
+    };
+    if (participant === undefined) {
+      letGo();
+      return;
+    }
+    // One that came late may have its last step still before it; at a stop point that has to wait.
+    participant.step();
+    if (participant.isFinished) letGo();
+    else void participant.finished.then(letGo);
+  }
+}
+
+/** A step that throws must not take the processor down with it, nor the swap for ever. */
+function stepOrAbort(participant: Participant): void {
+  try {
+    participant.step();
+  } catch (error) {
+    participant.abort(error);
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import {
   type Coid,
+  create,
   DistributedRoot,
   DREF,
   defineImplementation,
@@ -17,7 +18,7 @@ import {
   type RootContext,
   SharedRoot,
 } from '@k42/clustered';
-import type { Part, SwappableRoot } from '@k42/hotswap';
+import { type Part, type SwappableRoot, swap } from '@k42/hotswap';
 import { currentProcessor, type MachineMemory, spawn } from '@k42/rcu';
 
 export interface Counter {
@@ -278,4 +279,12 @@ export function valueHere(coid: Coid<Counter>): Promise<number> {
 
 export function incHere(coid: Coid<Counter>, id: number): number {
   return handle(coid).inc(id);
+}
+
+export function createHere(): Coid<Counter> {
+  return create(SharedCounter);
+}
+
+export async function swapHere(coid: Coid<Counter>, to: 'shared' | 'distributed'): Promise<void> {
+  await swap(coid, to === 'shared' ? SharedCounter : DistributedCounter);
 }
