@@ -130,6 +130,16 @@ export function repProcessors(word: bigint): number[] {
   return members(objects().records.reps(word));
 }
 
+/** Keeps a Root from being reclaimed until a promise has settled, for use on this processor that is no thread. */
+export function keepRoot(word: bigint, until: Promise<unknown>): void {
+  objects().keep(word, until);
+}
+
+/** Calls back, between turns, when nothing on this processor can be using these Roots any more: no thread, no keeper. */
+export function whenRootsUnused(words: readonly bigint[], callback: () => void): void {
+  objects().whenUnused(words, callback);
+}
+
 /** Processors that ever had a slot of an object, ascending. May grow at any time. */
 export function touchedProcessors(coid: number): number[] {
   return members(objects().gtt.touched(coid));

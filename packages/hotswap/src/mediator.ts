@@ -33,7 +33,7 @@ import {
 } from './errors.ts';
 import { type Exchange, exchange, type Participant } from './internal/exchange.ts';
 import { PHASE } from './internal/layout.ts';
-import { isMarked, runMarked } from './internal/marks.ts';
+import { isInShare, isMarked, runMarked } from './internal/marks.ts';
 import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
 import { Share } from './internal/share.ts';
 import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
@@ -160,7 +160,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
         );
       }
       if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
-      if (this.#share.running) throw this.#reentry();
+      // It would wait for a swap that may wait for this very processor.
+      if (isInShare()) throw this.#reentry();
       this.#awaitOutcome();
     }
   }
@@ -175,7 +176,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
         if (block.inSet() || block.withdraw()) return this.#forward(method, args);
         continue;
       }
-      if (phase === PHASE.TRANSFER && this.#share.running && block.synchronous) throw this.#reentry();
+      if (phase === PHASE.TRANSFER && isInShare()) throw this.#reentry();
       return this.#enqueue(method, args);
     }
   }

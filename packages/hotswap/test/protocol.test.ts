@@ -11,7 +11,16 @@ import { type PhaseName, swap } from '../src/index.ts';
 import { phaseName } from '../src/internal/swapBlock.ts';
 import { MediatorRoot } from '../src/mediator.ts';
 import { DistributedCounter, SharedCounter } from './programs/counters.ts';
-import { GATE, PartnerV1, PartnerV2, RecorderV1, RecorderV2, setGate } from './programs/recorders.ts';
+import {
+  callFromExports,
+  GATE,
+  NosyPartner,
+  PartnerV1,
+  PartnerV2,
+  RecorderV1,
+  RecorderV2,
+  setGate,
+} from './programs/recorders.ts';
 
 const program = new URL('./programs/recorders.ts', import.meta.url);
 const counters = new URL('./programs/counters.ts', import.meta.url);
@@ -115,7 +124,7 @@ describe('asynchronous interfaces', () => {
     expect(await queued).toBe(1);
     expect(await caught).toMatchObject({ code: 'K42_SWAP_DEADLINE', phase: 'transfer' });
     expect(await handle(coid).list()).toEqual([0, 1]);
-    // It is a thread, though: nothing it may touch is reclaimed before it has ended, here by a destruction.
+    // But nothing it may touch is reclaimed before it has ended, here by a destruction.
     let gone = false;
     const destroyed = destroy(coid).then(() => {
       gone = true;
@@ -142,6 +151,28 @@ describe('objects that call each other', () => {
     const made = (await visits).flat().reduce((sum, count) => sum + count, 0);
     const counted = (await Promise.all(coids.map((coid) => onAll<number>('countHere', coid)))).flat();
     expect(counted.reduce((sum, count) => sum + count, 0)).toBe(made);
+  });
+});
+
+describe('an export that calls another object', () => {
+  test('gets through where that object serves, and is refused where it is transferring its own state', async () => {
+    const [recorder, nosy] = [create(RecorderV1), create(NosyPartner)];
+    await handle(recorder).record(0);
+    await handle(nosy).visit(0);
+    callFromExports(recorder);
+    expect((await swap(nosy, PartnerV1)).to).toBe('test/partner@1');
+    await swap(nosy, NosyPartner);
+    setGate(GATE.EXPORT, true);
+    const recorderSwap = swap(recorder, RecorderV2);
+    await reached(recorder, 'transfer');
+    await expect(swap(nosy, PartnerV1)).rejects.toMatchObject({
+      code: 'K42_SWAP_TRANSFER',
+      cause: expect.objectContaining({ code: 'K42_SWAP_REENTRY' }),
+    });
+    expect(nameOf(nosy)).toBe('test/partner-nosy@1');
+    setGate(GATE.EXPORT, false);
+    await recorderSwap;
+    expect(await handle(recorder).list()).toEqual([0, -1, -1]);
   });
 });
 

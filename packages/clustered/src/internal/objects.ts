@@ -62,6 +62,8 @@ export class Objects {
   /** Destructions under way, by COID: the processors that have not let go yet, and what to do when they have. */
   readonly #retiring = new Map<number, { waitingFor: Set<number>; done: () => void }>();
   readonly #pending = new Set<Promise<unknown>>();
+  /** Roots that something on this processor still uses outside any thread, and until when. */
+  readonly #kept = new Map<bigint, Promise<void>>();
 
   constructor(processor: Processor) {
     this.processor = processor;
@@ -224,6 +226,21 @@ export class Objects {
     else this.processor.post(home, FREED, coid);
   }
 
+  /** Keeps a Root from being reclaimed until a promise has settled, for use that is no thread. */
+  keep(word: bigint, until: Promise<unknown>): void {
+    const kept = Promise.allSettled([this.#kept.get(word), until]).then(() => {
+      if (this.#kept.get(word) === kept) this.#kept.delete(word);
+    });
+    this.#kept.set(word, kept);
+  }
+
+  /** Calls back, between turns, when nothing on this processor can be using these Roots any more. */
+  whenUnused(words: readonly bigint[], callback: () => void): void {
+    const kept = words.map((word) => this.#kept.get(word)).filter((until) => until !== undefined);
+    if (kept.length === 0) whenThreadsElapsed(callback);
+    else void Promise.all(kept).then(() => this.whenUnused(words, callback));
+  }
+
   /** Frees a Root nobody can reach any more: its own resources, then its record and state. */
   reclaim(word: bigint): void {
     this.records.view(word).reclaim();
@@ -239,7 +256,7 @@ export class Objects {
       slot.$rep = new served.Interceptor(new GoneObject(coid));
       this.ltt[coid] = undefined;
     }
-    whenThreadsElapsed(() => {
+    this.whenUnused([word], () => {
       if (from !== this.processor.number) this.records.forget(word);
       this.processor.post(from, RETIRED, coid);
     });

@@ -8,8 +8,8 @@
  */
 
 import type { RootContext } from '@k42/clustered';
-import { currentRoot, forgetRoot, rootView } from '@k42/clustered/interpose';
-import { currentProcessor, onAttach, type Processor, type WireError, whenThreadsElapsed } from '@k42/rcu';
+import { currentRoot, forgetRoot, rootView, whenRootsUnused } from '@k42/clustered/interpose';
+import { currentProcessor, onAttach, type Processor, type WireError } from '@k42/rcu';
 import { emptyReport, type ProcessorReport } from '../report.ts';
 import { StopPoint } from './stopPoint.ts';
 import type { SwapBlock } from './swapBlock.ts';
@@ -163,8 +163,8 @@ export class Exchange {
     const participant = this.#mediators.get(swap);
     const letGo = (): void => {
       this.#mediators.delete(swap);
-      // Threads of this moment may be in a call through the Mediator, or in a share that nobody waited for.
-      whenThreadsElapsed(() => {
+      // Threads of this moment may be in a call through the Mediator; a share that nobody waited for keeps its Roots.
+      whenRootsUnused(roots, () => {
         // The initiator's own views are the ones that reclaim.
         if (from !== this.#processor.number) for (const root of roots) forgetRoot(root);
         this.#processor.post(from, RELEASED, swap);

@@ -12,6 +12,8 @@ import { isThenable, registerContextCarrier } from '@k42/rcu';
 
 interface Mark {
   readonly outer: Mark | undefined;
+  /** Whether it stands for a share of a transfer, and not for a forwarded call. */
+  readonly share: boolean;
   live: boolean;
 }
 
@@ -23,12 +25,27 @@ export function isMarked(): boolean {
   return false;
 }
 
+/** Whether the running work descends from a share of a transfer that has not ended. */
+export function isInShare(): boolean {
+  for (let mark = marks.getStore(); mark !== undefined; mark = mark.outer)
+    if (mark.live && mark.share) return true;
+  return false;
+}
+
+/** Runs a share of a transfer marked, until it has returned or its promise has settled. */
+export function runShare(work: () => unknown): unknown {
+  return runIn({ outer: marks.getStore(), share: true, live: true }, work, () => {});
+}
+
 /**
  * Runs `work` marked until it has returned or its promise has settled, and then calls `ended`. Returns what `work`
  * returns; of a promise, one that settles alike after `ended`.
  */
 export function runMarked(work: () => unknown, ended: () => void): unknown {
-  const mark: Mark = { outer: marks.getStore(), live: true };
+  return runIn({ outer: marks.getStore(), share: false, live: true }, work, ended);
+}
+
+function runIn(mark: Mark, work: () => unknown, ended: () => void): unknown {
   const end = (): void => {
     mark.live = false;
     ended();

@@ -2,20 +2,20 @@
  * A processor's share of a transfer: the parts it exports from the old object and imports into the new one.
  *
  * The root part is claimed by whoever comes first; the part of a Rep is moved on the Rep's own processor. All of it runs
- * marked, because an export may call other objects that are being swapped. An asynchronous share is a thread: when the
+ * marked, because an export may call other objects that are being swapped. An asynchronous share keeps both Roots: when the
  * swap has been aborted meanwhile, clients go on at once, but nothing the share may still touch is reclaimed before it
- * has ended. What a late export brings is not imported any more.
+ * has ended. (It is no thread: other swaps do not wait for it.) What a late export brings is not imported any more.
  */
-import { repProcessors, rootView } from '@k42/clustered/interpose';
-import { isThenable, spawn } from '@k42/rcu';
+import { keepRoot, repProcessors, rootView } from '@k42/clustered/interpose';
+import { isThenable } from '@k42/rcu';
 import { asSwappable, type Part } from '../swappable.ts';
-import { runMarked } from './marks.ts';
+import { runShare } from './marks.ts';
 import type { SwapBlock } from './swapBlock.ts';
 
 export class Share {
   readonly #block: SwapBlock;
   readonly #processor: number;
-  #state: 'none' | 'running' | 'done' = 'none';
+  #begun = false;
 
   constructor(block: SwapBlock, processor: number) {
     this.#block = block;
@@ -23,38 +23,25 @@ export class Share {
   }
 
   get begun(): boolean {
-    return this.#state !== 'none';
-  }
-
-  get running(): boolean {
-    return this.#state === 'running';
+    return this.#begun;
   }
 
   /** Moves the parts; `done` or `failed` is called when that is over, in this turn if everything was synchronous. */
   begin(done: () => void, failed: (error: unknown) => void): void {
-    this.#state = 'running';
-    const succeed = (): void => {
-      this.#state = 'done';
-      done();
-    };
-    const fail = (error: unknown): void => {
-      this.#state = 'done';
-      failed(error);
-    };
+    this.#begun = true;
     let moved: unknown;
     try {
-      moved = spawn(() =>
-        runMarked(
-          () => this.#move(),
-          () => {},
-        ),
-      );
+      moved = runShare(() => this.#move());
     } catch (error) {
-      fail(error);
+      failed(error);
       return;
     }
-    if (isThenable(moved)) moved.then(succeed, fail);
-    else succeed();
+    if (!isThenable(moved)) {
+      done();
+      return;
+    }
+    const ended = Promise.resolve(moved.then(done, failed));
+    for (const root of [this.#block.oldRoot, this.#block.newRoot]) keepRoot(root, ended);
   }
 
   #move(): unknown {
@@ -79,7 +66,11 @@ export class Share {
       for (const promise of moved) if (isThenable(promise)) promise.then(undefined, () => {});
       throw new TypeError('an interface with synchronous methods needs synchronous exports and imports');
     }
-    return Promise.all(moved).then(finish);
+    // All of them, also when one has failed: the share has not ended before the last one has.
+    return Promise.allSettled(moved).then((outcomes) => {
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+      finish();
+    });
   }
 
   #movePart(part: Part): unknown {

@@ -238,3 +238,25 @@ export function startRecording(coid: Coid<Recorder>, n: number): void {
 export function finishRecording(): Promise<number> | undefined {
   return started;
 }
+
+let called: Coid<Recorder> | undefined;
+/** From now on exports of the partners below call that object. */
+export function callFromExports(coid: Coid<Recorder>): void {
+  called = coid;
+}
+
+/** Its export calls another object. */
+export const NosyPartner: Implementation<Partner> = defineImplementation<Partner>({
+  name: 'test/partner-nosy@1',
+  interface: Partner,
+  Root: class extends PartnerRoot {
+    override exportPart(protocol: string, part: Part): unknown {
+      const exported = super.exportPart(protocol, part);
+      return called === undefined
+        ? exported
+        : handle(called)
+            .record(-1)
+            .then(() => exported);
+    }
+  },
+});
