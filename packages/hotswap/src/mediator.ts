@@ -37,7 +37,7 @@ import { isInShare, isMarked, runMarked } from './internal/marks.ts';
 import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
 import { Share } from './internal/share.ts';
 import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
-import { now, phaseName, SwapBlock } from './internal/swapBlock.ts';
+import { phaseName, SwapBlock } from './internal/swapBlock.ts';
 import { emptyReport, type ProcessorReport } from './report.ts';
 import { asSwappable } from './swappable.ts';
 
@@ -92,8 +92,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.finished = promise;
     this.#resolveFinished = resolve;
     const initiates = context.processor === this.block.initiator;
-    const deadlineAt = this.block.time('DEADLINE') + (initiates ? 0 : DEADLINE_SLACK_MS);
-    this.#timer = setTimeout(() => this.#deadline(), Math.max(1, deadlineAt - now()));
+    const slackMs = initiates ? 0 : DEADLINE_SLACK_MS;
+    this.#timer = setTimeout(() => this.#deadline(), this.block.deadlineMs + slackMs);
     if (!initiates) this.#timer.unref();
     this.#earlier = this.#exchange.began(this);
   }

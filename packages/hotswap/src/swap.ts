@@ -28,7 +28,6 @@ import {
   InvalidArgumentError,
   loadOnOthers,
   type Processor,
-  type WireError,
 } from '@k42/rcu';
 import { NegotiationError, SwapInProgressError, SwapProcessorGoneError } from './errors.ts';
 import { exchange, type FinishedMessage, type Initiator } from './internal/exchange.ts';
@@ -120,7 +119,7 @@ export async function swap<T extends object, A = void>(
   options: SwapOptions<A> = {},
 ): Promise<SwapReport> {
   const durations = checkOptions(options);
-  await prepareProcessors(options.module);
+  await prepareProcessors(options.module, durations.deadlineMs);
   const oldRoot = holdRoot(coid);
   const served = interfaceServedBy(oldRoot);
   if (served.name !== implementation.interface.name) {
@@ -167,13 +166,13 @@ export async function swap<T extends object, A = void>(
 /** Machines whose processors all have this module: a processor without it could not take part, nor serve a miss. */
 const prepared = new WeakSet<Processor>();
 
-async function prepareProcessors(module: URL | undefined): Promise<void> {
+async function prepareProcessors(module: URL | undefined, deadlineMs: number): Promise<void> {
   const processor = currentProcessor();
   if (!prepared.has(processor)) {
-    await loadOnOthers(import.meta.url);
+    await loadOnOthers(import.meta.url, { deadlineMs });
     prepared.add(processor);
   }
-  if (module !== undefined) await loadOnOthers(module);
+  if (module !== undefined) await loadOnOthers(module, { deadlineMs });
 }
 
 /** Puts the Mediator before the object: from its first miss on, a processor's calls go through it. */
@@ -224,7 +223,7 @@ class Initiation implements Initiator {
   readonly #resolve: (report: SwapReport) => void;
   readonly #reject: (error: Error) => void;
   readonly #resolveReclaimed: () => void;
-  #abortedFor: WireError | undefined;
+  readonly #timer: NodeJS.Timeout;
   #releasing: Set<number> | undefined;
   #loser = 0n;
 
@@ -240,12 +239,16 @@ class Initiation implements Initiator {
     const reclaimed = Promise.withResolvers<void>();
     this.reclaimed = reclaimed.promise;
     this.#resolveReclaimed = reclaimed.resolve;
+    const { deadlineMs } = mediator.block;
+    this.#timer = setTimeout(() => this.#reportWhatThereIs(), deadlineMs);
+    this.#timer.unref();
     exchange().initiate(mediator, this);
   }
 
   finished(processor: number, message: FinishedMessage): void {
-    this.#abortedFor ??= message.abortedFor;
     this.#reports.set(processor, message.report);
+    // The old object serves already: whoever waits need not wait for a busy processor to notice.
+    if (message.abortedFor !== undefined) this.#reject(errorFromWire(message.abortedFor));
     this.#checkFinished();
   }
 
@@ -255,22 +258,24 @@ class Initiation implements Initiator {
     this.released(processor);
   }
 
-  /** When every live processor concerned has done its part, the swap is over for its clients. */
+  /** The deadline: once the swap is decided, whoever waits has what there is by now. */
+  #reportWhatThereIs(): void {
+    if (this.#mediator.block.phase() === PHASE.COMPLETE) this.#resolve(this.#makeReport());
+  }
+
+  /** When every live processor concerned has done its part, the swap is over. */
   #checkFinished(): void {
     const { block } = this.#mediator;
     if (this.#releasing !== undefined || !block.decided) return;
     for (const number of block.interested())
       if (!this.#reports.has(number) && !this.#gone.has(number)) return;
+    clearTimeout(this.#timer);
     const completed = block.phase() === PHASE.COMPLETE;
     this.#loser = completed ? block.oldRoot : block.newRoot;
     if (completed) this.#resolve(this.#makeReport());
-    else this.#reject(this.#abortReason());
+    // Without a reason by now: whoever decided it died before it could say.
+    else this.#reject(new SwapProcessorGoneError(block.coid, [...this.#gone][0] ?? -1));
     this.#release();
-  }
-
-  #abortReason(): Error {
-    if (this.#abortedFor !== undefined) return errorFromWire(this.#abortedFor);
-    return new SwapProcessorGoneError(this.#mediator.block.coid, [...this.#gone][0] ?? -1);
   }
 
   #makeReport(): SwapReport {
@@ -328,8 +333,11 @@ class Initiation implements Initiator {
     if (this.#releasing === undefined || !this.#releasing.delete(processor) || this.#releasing.size !== 0)
       return;
     exchange().over(this.#word);
-    reclaimRoot(this.#loser);
-    discardRoot(this.#word);
-    this.#resolveReclaimed();
+    // In a turn of its own: what a Root does when it is reclaimed is user code, and this may be a stop point.
+    setImmediate(() => {
+      reclaimRoot(this.#loser);
+      discardRoot(this.#word);
+      this.#resolveReclaimed();
+    });
   }
 }

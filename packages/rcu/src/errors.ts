@@ -148,8 +148,11 @@ export interface WireError {
   readonly cause: WireError | undefined;
 }
 
+/** Causes further down than this are dropped: a chain of causes may be a ring. */
+const CAUSES_MAX = 8;
+
 /** Takes an error (or whatever was thrown) apart for posting. Fields that cannot be cloned are dropped. */
-export function errorToWire(thrown: unknown): WireError {
+export function errorToWire(thrown: unknown, depth = 0): WireError {
   if (!(thrown instanceof Error)) {
     return { name: 'Error', message: String(thrown), stack: undefined, fields: {}, cause: undefined };
   }
@@ -163,7 +166,13 @@ export function errorToWire(thrown: unknown): WireError {
     }
   }
   const { name, message, stack, cause } = thrown;
-  return { name, message, stack, fields, cause: cause === undefined ? undefined : errorToWire(cause) };
+  return {
+    name,
+    message,
+    stack,
+    fields,
+    cause: cause === undefined || depth === CAUSES_MAX ? undefined : errorToWire(cause, depth + 1),
+  };
 }
 
 /** Rebuilds an error from its posted form: same name, message, stack, code and fields; a plain `Error` by class. */

@@ -291,13 +291,15 @@ export class Machine {
 /**
  * Loads a module on every live processor of the calling processor's machine, the calling one excepted; settles when
  * all have it. For packages that need themselves to be everywhere before they act. Loading again costs a message.
- * @throws what loading it threw; NotAttachedError, ProcessorGoneError, InvalidArgumentError.
+ * @throws what loading it threw; NotAttachedError, ProcessorGoneError, DeadlineError, InvalidArgumentError.
  */
-export async function loadOnOthers(module: URL | string): Promise<void> {
+export async function loadOnOthers(module: URL | string, options: CallOptions = {}): Promise<void> {
   const url = moduleUrl(module);
   const processor = currentProcessor();
   const others = processor.liveProcessors().filter((number) => number !== processor.number);
-  await Promise.all(others.map((number) => processor.calls.call(number, BUILTIN.LOAD, false, [[url]])));
+  await Promise.all(
+    others.map((number) => processor.calls.call(number, BUILTIN.LOAD, false, [[url]], options)),
+  );
 }
 
 /** Both ends of the two channels between two processors. */

@@ -1,8 +1,8 @@
 /**
  * Calls on every Rep of a distributed object.
  *
- * The request is a system message, handled between turns on the Rep's processor, so that it is served even by a
- * processor that a swap has stopped for a moment: whoever gathers is a call in flight, which that swap waits for.
+ * A request is answered in a turn of its own on the Rep's processor. A processor at a stop point answers when it runs on:
+ * what a Rep does for an answer may call other objects, which a stopped processor has promised not to do.
  */
 import {
   currentProcessor,
@@ -47,13 +47,10 @@ class Gathering {
   constructor(processor: Processor) {
     this.#processor = processor;
     processor.onSystemMessage(VISIT, (from, payload) => {
-      const visit = payload as Visit;
-      try {
-        processor.post(from, VISITED, this.#visit(visit));
-      } catch (error) {
-        // What the method gave cannot be posted; the error can.
-        processor.post(from, VISITED, { id: visit.id, error: errorToWire(error) } satisfies Visited);
-      }
+      // In a turn of its own, because it runs user code: a processor that stands at a stop point may not call anything.
+      setImmediate(() => {
+        if (!processor.closed) this.#answer(from, payload as Visit);
+      });
     });
     processor.onSystemMessage(VISITED, (_from, payload) => {
       const answer = payload as Visited;
@@ -80,6 +77,15 @@ class Gathering {
     this.#processor.post(to, VISIT, { id, word, method, args } satisfies Visit);
     this.#pending.set(id, { processor: to, resolve, reject });
     return promise;
+  }
+
+  #answer(from: number, visit: Visit): void {
+    try {
+      this.#processor.post(from, VISITED, this.#visit(visit));
+    } catch (error) {
+      // What the method gave cannot be posted; the error can.
+      this.#processor.post(from, VISITED, { id: visit.id, error: errorToWire(error) } satisfies Visited);
+    }
   }
 
   #visit({ id, word, method, args }: Visit): Visited {

@@ -9,7 +9,7 @@
 
 import type { RootContext } from '@k42/clustered';
 import { currentRoot, forgetRoot, rootView, whenRootsUnused } from '@k42/clustered/interpose';
-import { currentProcessor, onAttach, type Processor, type WireError } from '@k42/rcu';
+import { currentProcessor, MachineClosedError, onAttach, type Processor, type WireError } from '@k42/rcu';
 import { emptyReport, type ProcessorReport } from '../report.ts';
 import { StopPoint } from './stopPoint.ts';
 import type { SwapBlock } from './swapBlock.ts';
@@ -77,6 +77,11 @@ export class Exchange {
     });
     processor.onSystemMessage(RELEASE, (from, payload) => this.#release(from, payload as ReleaseMessage));
     processor.onSystemMessage(RELEASED, (from, swap) => this.#initiators.get(swap as bigint)?.released(from));
+    // Who leaves gives up its swaps first; then those are reclaimed, then the objects (closers run last first).
+    processor.onClose(async () => {
+      for (const mediator of [...this.#mediators.values()])
+        mediator.abort(new MachineClosedError('swapping'));
+    });
     processor.onGone((number) => {
       for (const mediator of [...this.#mediators.values()]) mediator.processorGone(number);
       for (const initiator of [...this.#initiators.values()]) initiator.processorGone(number);

@@ -131,6 +131,11 @@ export class SwapBlock {
     return this.#memory.i32[this.#word + WORD.TRANSFER_MS] as number;
   }
 
+  /** Milliseconds from now to the deadline, at least 1. */
+  get deadlineMs(): number {
+    return Math.max(1, this.time('DEADLINE') - now());
+  }
+
   get oldRoot(): bigint {
     return this.#memory.i64[this.#long + LONG.OLD_ROOT] as bigint;
   }
