@@ -14,6 +14,7 @@ import type { Interceptor, Slot } from './slots.ts';
 
 const RETIRE = 'clustered/retire';
 const RETIRED = 'clustered/retired';
+const FORGET = 'clustered/forget';
 const FREED = 'clustered/freed';
 
 type AnySlot = Slot<object>;
@@ -78,6 +79,7 @@ export class Objects {
       this.#retire(from, payload as { coid: number; sequence: number; word: bigint }),
     );
     processor.onSystemMessage(RETIRED, (from, coid) => this.#retired(coid as number, from));
+    processor.onSystemMessage(FORGET, (_from, word) => this.records.forget(word as bigint));
     processor.onSystemMessage(FREED, (_from, coid) => this.#free.push(coid as number));
     processor.onGone((number) => {
       for (const coid of [...this.#retiring.keys()]) this.#retired(coid, number);
@@ -217,6 +219,10 @@ export class Objects {
         this.processor.post(number, RETIRE, { coid, sequence, word: taken.word });
       for (const number of waitingFor) if (!this.processor.isLive(number)) this.#retired(coid, number);
     });
+    // Only now: a call in flight anywhere may have asked for the share of any Rep.
+    for (const number of taken.touched) {
+      if (number !== this.processor.number) this.processor.post(number, FORGET, taken.word);
+    }
     this.reclaim(taken.word);
     this.gtt.retire(coid, STATE.FREE);
     // One more round before the number is used again: whoever read the entry just before finds the sequence changed.
@@ -256,10 +262,7 @@ export class Objects {
       slot.$rep = new served.Interceptor(new GoneObject(coid));
       this.ltt[coid] = undefined;
     }
-    this.whenUnused([word], () => {
-      if (from !== this.processor.number) this.records.forget(word);
-      this.processor.post(from, RETIRED, coid);
-    });
+    this.whenUnused([word], () => this.processor.post(from, RETIRED, coid));
   }
 
   #retired(coid: number, processor: number): void {
