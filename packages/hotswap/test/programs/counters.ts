@@ -288,3 +288,64 @@ export function createHere(): Coid<Counter> {
 export async function swapHere(coid: Coid<Counter>, to: 'shared' | 'distributed'): Promise<void> {
   await swap(coid, to === 'shared' ? SharedCounter : DistributedCounter);
 }
+
+/** What a swap under churn may end with, besides succeeding. */
+const EXPECTED = new Set(['K42_SWAP_DEADLINE', 'K42_SWAP_IN_PROGRESS', 'K42_DEADLINE']);
+
+/**
+ * Swaps, calls and reads several counters at random for some time, with deadlines that often pass in the middle of a
+ * swap; gives the calls made on each. Throws at anything unexpected.
+ */
+export async function churn(
+  coids: readonly Coid<Counter>[],
+  first: number,
+  milliseconds: number,
+  seed: number,
+): Promise<number[]> {
+  let state = seed;
+  const below = (limit: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+  const made = coids.map(() => 0);
+  const underWay = new Set<Promise<unknown>>();
+  const failures: unknown[] = [];
+  const track = (work: Promise<unknown>): void => {
+    const done = work
+      .catch((error: unknown) => {
+        if (!EXPECTED.has((error as { code?: string }).code ?? '')) failures.push(error);
+      })
+      .finally(() => underWay.delete(done));
+    underWay.add(done);
+  };
+  let id = first;
+  const until = performance.now() + milliseconds;
+  while (performance.now() < until && failures.length === 0) {
+    const which = below(coids.length);
+    const coid = coids[which] as Coid<Counter>;
+    const target = below(2) === 0 ? SharedCounter : DistributedCounter;
+    switch (below(8)) {
+      case 0:
+        if (underWay.size < 50) track(swap(coid, target));
+        break;
+      case 1:
+        if (underWay.size < 50) track(swap(coid, target, { deadlineMs: 1 + below(3) }));
+        break;
+      case 2:
+        track(handle(coid).value());
+        break;
+      case 3:
+      case 4:
+        (made[which] as number)++;
+        track(handle(coid).incLater(id++));
+        break;
+      default:
+        (made[which] as number)++;
+        handle(coid).inc(id++);
+    }
+    if (below(3) === 0) await nextTurn();
+  }
+  while (underWay.size !== 0) await Promise.all(underWay);
+  if (failures.length !== 0) throw failures[0];
+  return made;
+}
