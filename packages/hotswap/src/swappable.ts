@@ -27,7 +27,10 @@ export interface SwappableRoot {
    * concurrently on different processors; what other processors' views must see goes into machine memory.
    */
   importPart(protocol: string, part: Part, exported: unknown): unknown;
-  /** On the new Root, once, after the swap is decided: it owns now what it took in by reference. Must not throw. */
+  /**
+   * On the new Root, once, after the swap is decided: it owns now what it took in by reference. It hands over ownership,
+   * not readiness: on other processors calls may have begun already. Must not throw.
+   */
   adopt?(): void;
   /** On the old Root, once, after the swap is decided: it no longer owns what it gave by reference. Must not throw. */
   relinquish?(): void;
