@@ -53,6 +53,9 @@ type Methods = Record<string, (...args: unknown[]) => unknown>;
 /** Where a call or a share runs is decided by the phase; this is the swap as one processor sees it. */
 export class MediatorRoot extends Root<object> implements Interceptor, Participant, Stoppable {
   readonly block: SwapBlock;
+  /** Kept here because an interceptor Rep somebody holds outlives the block. */
+  readonly coid: number;
+  readonly sequence: number;
   readonly report: ProcessorReport = emptyReport();
   /** Settles when this processor has done all it has to do for the decided swap. */
   readonly finished: Promise<void>;
@@ -83,6 +86,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   constructor(context: RootContext) {
     super(context);
     this.block = new SwapBlock(context.memory, context.stateOffset, context.processor);
+    this.coid = this.block.coid;
+    this.sequence = this.block.sequence;
     this.#share = new Share(this.block, context.processor);
     this.#exchange = exchange();
     this.#stopPoint = this.#exchange.stopPoint;
@@ -129,7 +134,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   override holdDestroy(): Promise<void> {
     this.#takeInterest();
-    this.abort(new SwapDestroyedError(this.block.coid));
+    this.abort(new SwapDestroyedError(this.coid));
     return this.finished;
   }
 
@@ -141,7 +146,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   /** A call on the interceptor Rep. */
   intercept(method: string, args: unknown[]): unknown {
-    if (this.#isFinished) return redispatch(this.block.coid, this.block.sequence, method, args);
+    if (this.#isFinished) return redispatch(this.coid, this.sequence, method, args);
     return this.#served.methods[method] === 'sync'
       ? this.#callSync(method, args)
       : this.#callAsync(method, args);
@@ -151,6 +156,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const { block } = this;
     for (;;) {
       const phase = block.phase();
+      // Nothing calls on a processor that is ready; if something does, it is not ready any more.
+      if (phase === PHASE.BLOCK && !block.inSet() && !block.withdraw()) continue;
       if (phase === PHASE.FORWARD || phase === PHASE.BLOCK) {
         // Not counted: a worker step of this processor never finds a synchronous call on the stack.
         this.report.forwarded++;
@@ -196,7 +203,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #enqueue(method: string, args: unknown[]): Promise<unknown> {
     this.report.queued++;
     const result = this.#queue.append(method, args);
-    if (this.#queue.length > QUEUE_BOUND) this.abort(new QueueOverflowError(this.block.coid, QUEUE_BOUND));
+    if (this.#queue.length > QUEUE_BOUND) this.abort(new QueueOverflowError(this.coid, QUEUE_BOUND));
     // Decided already, and nobody may ring any more: what follows is this processor's own business.
     if (this.block.decided) this.stepLater();
     return result;
@@ -222,11 +229,11 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #uninstalled(): Miss {
-    return { coid: this.block.coid, processor: this.context.processor, install: false };
+    return { coid: this.coid, processor: this.context.processor, install: false };
   }
 
   #reentry(): TransferReentryError {
-    return new TransferReentryError(this.block.coid);
+    return new TransferReentryError(this.coid);
   }
 
   // Steps
@@ -260,14 +267,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. */
   #reset(): void {
     if (this.#resetDone || !this.#joined()) return;
-    if (this.#earlier !== undefined && !this.#earlier.isFinished) {
-      // It is decided, or this one could not have begun. Its queue goes first; an export of its may still be running.
-      this.#earlier.step();
-      if (!this.#earlier.isFinished) {
-        void this.#earlier.finished.then(() => this.stepLater());
-        return;
-      }
-    }
+    if (!this.#earlierFinished()) return;
     this.#resetDone = true;
     const { block } = this;
     try {
@@ -277,11 +277,24 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       this.abort(error);
       return;
     }
-    resetSlot(block.coid, block.sequence);
+    resetSlot(this.coid, this.sequence);
     whenThreadsElapsed(() => {
       block.elapsed();
       this.step();
     });
+  }
+
+  /**
+   * Whether the swap of this object before this one is over on this processor; if not, this one steps again when it is.
+   * That one is decided, or this one could not have begun; its queue goes first.
+   */
+  #earlierFinished(): boolean {
+    const earlier = this.#earlier;
+    if (earlier === undefined || earlier.isFinished) return true;
+    earlier.step();
+    if (earlier.isFinished) return true;
+    void earlier.finished.then(() => this.stepLater());
+    return false;
   }
 
   #stepBlock(): void {
@@ -377,12 +390,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (performance.now() - this.#transferSeenAt <= block.transferDeadlineMs) return;
     const missing = block.sharesMissing();
     this.abort(
-      new SwapDeadlineError(
-        block.coid,
-        'transfer',
-        missing,
-        `the shares of processors ${missing.join(', ')}`,
-      ),
+      new SwapDeadlineError(this.coid, 'transfer', missing, `the shares of processors ${missing.join(', ')}`),
     );
   }
 
@@ -423,7 +431,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** Another processor died. */
   processorGone(number: number): void {
     if (this.#isFinished || this.block.decided) return;
-    if (!this.block.bury(number)) this.abort(new SwapProcessorGoneError(this.block.coid, number));
+    if (!this.block.bury(number)) this.abort(new SwapProcessorGoneError(this.coid, number));
     this.stepLater();
   }
 
@@ -445,26 +453,36 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
           ? 'calls to end and processors to stop'
           : 'shares';
     this.abort(
-      new SwapDeadlineError(block.coid, phase, late, `${what} on processors ${late.join(', ')}${here}`),
+      new SwapDeadlineError(this.coid, phase, late, `${what} on processors ${late.join(', ')}${here}`),
     );
   }
 
   /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. */
   #swing(): void {
-    swingRoot(this.block.coid, this.context.rootWord, this.block.finalRoot);
+    swingRoot(this.coid, this.context.rootWord, this.block.finalRoot);
   }
 
   /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
   #finish(): void {
+    if (!this.#earlierFinished()) return;
     this.#swing();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#retryTimer);
     // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
     this.report.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
-    this.#isFinished = true;
-    resetSlot(this.block.coid, this.block.sequence);
-    this.#resolveFinished();
+    resetSlot(this.coid, this.sequence);
+    this.#end();
     this.#exchange.finished(this);
+  }
+
+  /** The processor has left the machine: nothing of this can happen any more. */
+  processorLeft(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
+    this.#isFinished = true;
+    this.#resolveFinished();
   }
 }
 

@@ -27,6 +27,7 @@ import {
   errorFromWire,
   InvalidArgumentError,
   loadOnOthers,
+  MachineClosedError,
   type Processor,
 } from '@k42/rcu';
 import { NegotiationError, SwapInProgressError, SwapProcessorGoneError } from './errors.ts';
@@ -256,6 +257,11 @@ class Initiation implements Initiator {
     this.#gone.add(processor);
     this.#checkFinished();
     this.released(processor);
+  }
+
+  machineClosed(): void {
+    clearTimeout(this.#timer);
+    this.#reject(new MachineClosedError('swapping'));
   }
 
   /** The deadline: once the swap is decided, whoever waits has what there is by now. */

@@ -50,6 +50,7 @@ export interface Participant {
   /** Gives the swap up, unless it is decided. */
   abort(reason: unknown): void;
   processorGone(number: number): void;
+  processorLeft(): void;
 }
 
 /** What the initiator of a swap wants to hear. */
@@ -57,6 +58,7 @@ export interface Initiator {
   finished(processor: number, message: FinishedMessage): void;
   released(processor: number): void;
   processorGone(processor: number): void;
+  machineClosed(): void;
 }
 
 export class Exchange {
@@ -81,6 +83,10 @@ export class Exchange {
     processor.onClose(async () => {
       for (const mediator of [...this.#mediators.values()])
         mediator.abort(new MachineClosedError('swapping'));
+    });
+    processor.onClosed(() => {
+      for (const mediator of this.#mediators.values()) mediator.processorLeft();
+      for (const initiator of this.#initiators.values()) initiator.machineClosed();
     });
     processor.onGone((number) => {
       for (const mediator of [...this.#mediators.values()]) mediator.processorGone(number);

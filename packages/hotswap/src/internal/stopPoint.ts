@@ -71,6 +71,9 @@ export class StopPoint {
       this.#hold(participant, beganAt);
     } finally {
       this.#stopped = false;
+      // Empty, unless something threw: then nobody may go on counting on this processor.
+      for (const participant of this.#ready) participant.withdraw();
+      this.#ready.clear();
       for (const waiting of this.#afterwards) waiting.stepLater();
       this.#afterwards.clear();
     }

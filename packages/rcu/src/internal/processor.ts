@@ -35,6 +35,7 @@ export class Processor {
   readonly #handlers = new Map<string, SystemHandler>();
   readonly #goneListeners: ((number: number) => void)[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
+  readonly #closedListeners: (() => void)[] = [];
   /** Messages this processor posted to itself. */
   readonly #own: SystemMessage[] = [];
   #closed = false;
@@ -71,9 +72,10 @@ export class Processor {
 
   /**
    * Posts a system message, to this very processor too (then it is handled in a later turn), and rings. A processor
-   * that is gone gets nothing, silently: whoever waits for its answer learns of the death by `onGone`.
+   * that is gone, or a machine that is closed, gets nothing, silently: whoever waits for its answer learns of the death by `onGone`.
    */
   post(to: number, topic: string, payload: unknown, transfer: Transferable[] = []): void {
+    if (this.#closed) return;
     const message: SystemMessage = { topic, payload };
     if (to === this.number) {
       this.#own.push(message);
@@ -165,6 +167,11 @@ export class Processor {
     for (const closer of this.#closers.toReversed()) await closer();
   }
 
+  /** Registers what to do when this processor has left: failing what can never settle now. */
+  onClosed(listener: () => void): void {
+    this.#closedListeners.push(listener);
+  }
+
   /** Leaves: no message goes out or comes in after this. */
   close(): void {
     this.#closed = true;
@@ -175,6 +182,7 @@ export class Processor {
     }
     this.#peers.clear();
     this.calls.closed();
+    for (const listener of this.#closedListeners) listener();
   }
 
   get closed(): boolean {
@@ -196,6 +204,7 @@ export class Processor {
   }
 
   #handle(from: number, message: SystemMessage): void {
+    if (this.#closed) return;
     const handler = this.#handlers.get(message.topic);
     if (handler === undefined) {
       throw new K42Error(
