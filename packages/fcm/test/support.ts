@@ -45,7 +45,7 @@ export async function until(holds: () => boolean): Promise<void> {
 
 /** A word of shared memory, through which programs are told to stop or tell that they have. */
 export function stopWord(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(4));
+  return new Int32Array(new SharedArrayBuffer(8));
 }
 
 /** Descriptors open in this process. */

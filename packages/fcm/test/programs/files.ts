@@ -155,10 +155,17 @@ export function readPage(
   return { reads, torn, values: values.size };
 }
 
+/** Whole reads after which a reader has seen enough; on a busy machine it may begin late. */
+const READS_ENOUGH = 20;
+
+function goesOn(round: number, rounds: number, stop: Int32Array): boolean {
+  return round < rounds || (round < 50 * rounds && Atomics.load(stop, 1) < READS_ENOUGH);
+}
+
 /** Gives the frames of file A to file B and back, again and again: A is filled with `0xaa`, B with `0xbb`. */
 export function exchangeFrames(a: string, b: string, pages: number, rounds: number, stop: Int32Array): void {
   const [fileA, fileB] = [fileOf(a), fileOf(b)];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; goesOn(round, rounds, stop); round++) {
     fileA.truncateSync(0);
     for (let page = 0; page < pages; page++) fileB.writeSync(new Uint8Array(4096).fill(0xbb), page * 4096);
     fileB.truncateSync(0);
@@ -179,7 +186,7 @@ export function readExchanged(
   while (Atomics.load(stop, 0) < 1) {
     const got = file.readSync(into, 0);
     if (into.subarray(0, got).some((byte) => byte !== 0xaa)) seen.foreign++;
-    if (got === into.length) seen.whole++;
+    if (got === into.length) Atomics.store(stop, 1, ++seen.whole);
     else if (got > 0) seen.partial++;
   }
   return seen;
@@ -216,7 +223,7 @@ export function exchangeByEviction(a: string, b: string, rounds: number, stop: I
     fileOf(key).readSync(into, page * 4096);
     if (into.some((byte) => byte !== value)) throw new Error(`page ${page} of ${key} is not ${value}`);
   };
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; goesOn(round, rounds, stop); round++) {
     evict(b, 0);
     evict(a, 1);
     expectRead(a, 0, 0xaa);
