@@ -14,6 +14,7 @@ import {
   defineInterface,
   destroy,
   handle,
+  type Implementation,
   Root,
   reviveCoid,
   storeCoid,
@@ -144,6 +145,16 @@ describe('misses', () => {
     expect(fragile.ping()).toBe('pong');
   });
 
+  test('an initialise that makes another object gives each its own identity', async () => {
+    const outer = create(Matryoshka, 3);
+    const all = [outer, ...made.splice(0)];
+    expect(new Set(all).size).toBe(4);
+    expect(all.map((coid) => handle(coid).ping())).toEqual(['3', '0', '1', '2']);
+    // The same with numbers that have been used before.
+    await Promise.all(all.map((coid) => destroy(coid)));
+    expect(new Set([create(Matryoshka, 3), ...made.splice(0)]).size).toBe(4);
+  });
+
   test('a create that fails half way leaves nothing behind', () => {
     const { memory } = machine;
     const before = memory.allocatedBytes;
@@ -245,6 +256,24 @@ const Unborn = defineImplementation<FragileInterface, undefined>({
     }
     reject(): Promise<never> {
       return new Promise(() => {});
+    }
+  },
+});
+
+/** Makes, while it is being made, one of the next smaller size. */
+const made: Coid<FragileInterface>[] = [];
+const Matryoshka: Implementation<FragileInterface, number> = defineImplementation<FragileInterface, number>({
+  name: 'test/matryoshka@1',
+  interface: FragileInterface,
+  stateBytes: 8,
+  initialise: ({ memory, stateOffset }, size) => {
+    memory.i32[stateOffset / 4] = size;
+    if (size > 0) made.push(create(Matryoshka, size - 1));
+  },
+  Root: class extends Root<FragileInterface> {
+    override handleMiss(): FragileInterface {
+      const { memory, stateOffset } = this.context;
+      return { ping: () => String(memory.i32[stateOffset / 4]), reject: () => new Promise(() => {}) };
     }
   },
 });

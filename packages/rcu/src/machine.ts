@@ -141,7 +141,15 @@ export class Machine {
     if (this.#modules.includes(url)) return;
     this.#modules.push(url);
     const live = this.#processor.liveProcessors();
-    await Promise.all(live.map((number) => this.#processor.calls.call(number, BUILTIN.LOAD, false, [[url]])));
+    try {
+      await Promise.all(
+        live.map((number) => this.#processor.calls.call(number, BUILTIN.LOAD, false, [[url]])),
+      );
+    } catch (error) {
+      // Not everywhere: asking again must try again.
+      this.#modules.splice(this.#modules.indexOf(url), 1);
+      throw error;
+    }
   }
 
   /**

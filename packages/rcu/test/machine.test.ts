@@ -63,6 +63,13 @@ describe('Machine', () => {
     await machine.run(2, 'synchronizeHere');
   });
 
+  test('a module that does not load is reported every time it is asked for', async () => {
+    await boot(2);
+    const missing = new URL('./programs/missing.ts', import.meta.url);
+    await expect(machine.load(missing)).rejects.toThrow();
+    await expect(machine.load(missing)).rejects.toThrow();
+  });
+
   test('a call that is not answered in time is given up and says what it was', async () => {
     await boot(2);
     await expect(machine.run(1, 'neverSettles', [], { deadlineMs: 20 })).rejects.toMatchObject({

@@ -8,6 +8,7 @@ import {
   currentProcessor,
   errorFromWire,
   errorToWire,
+  MachineClosedError,
   onAttach,
   type Processor,
   ProcessorGoneError,
@@ -65,6 +66,10 @@ class Gathering {
         this.#pending.delete(id);
         pending.reject(new ProcessorGoneError(number, 'asked for its share of an object'));
       }
+    });
+    processor.onClosed(() => {
+      for (const pending of this.#pending.values()) pending.reject(new MachineClosedError('gathering'));
+      this.#pending.clear();
     });
   }
 

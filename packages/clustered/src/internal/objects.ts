@@ -91,17 +91,27 @@ export class Objects {
 
   /** Makes an object: Root first, entry last, so that nobody finds a half-made one. */
   create<T extends object, A>(implementation: Implementation<T, A>, argument: A): number {
-    const coid = this.#free.at(-1) ?? this.#neverUsed;
-    if (coid === this.#regionEnd) throw new RegionExhaustedError(this.processor.number, REGION_ENTRIES);
+    this.#assertRoom();
     const word = this.records.create(
       implementation,
       implementation.interface as unknown as Interface<object>,
       argument,
     );
-    // Only now, when nothing can fail any more, is the COID taken.
-    if (this.#free.pop() === undefined) this.#neverUsed++;
+    // Only now is the COID taken: `initialise` may have failed, and may have made objects of its own.
+    try {
+      this.#assertRoom();
+    } catch (error) {
+      this.reclaim(word);
+      throw error;
+    }
+    const coid = this.#free.pop() ?? this.#neverUsed++;
     this.gtt.publish(coid, word, STATE.LIVE);
     return coid;
+  }
+
+  #assertRoom(): void {
+    if (this.#free.length === 0 && this.#neverUsed === this.#regionEnd)
+      throw new RegionExhaustedError(this.processor.number, REGION_ENTRIES);
   }
 
   /** The slot of a COID on this processor, made if there is none. @throws ObjectGoneError, NotLoadedError */
