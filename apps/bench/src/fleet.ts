@@ -34,7 +34,7 @@ class MachineFleet implements Fleet {
 
   constructor(machine: Machine) {
     this.#machine = machine;
-    this.processors = machine.processors;
+    this.processors = machine.processors.length;
   }
 
   async runInstance(processor: number, spec: InstanceSpec): Promise<InstanceResult> {

@@ -95,12 +95,12 @@ async function runHistory(
   writeFileSync(path, model.bytes);
   await onAll(machine, 'open', 'f', path, 'r+', { implementation });
   for (let step = 0; step < steps; step++) {
-    const processor = random.below(machine.processors);
+    const processor = random.below(machine.processors.length);
     const form: Form = random.chance(2) ? 'sync' : 'async';
     if (random.chance(25)) {
       await machine.call(processor, random.chance(2) ? 'close' : 'closeNow', ['f']);
       // All writes so far were made through files that are open or have been written back by a close.
-      if (machine.processors === 1) expect(readFileSync(path).equals(model.bytes)).toBe(true);
+      if (machine.processors.length === 1) expect(readFileSync(path).equals(model.bytes)).toBe(true);
       await machine.call(processor, random.chance(2) ? 'open' : 'openNow', [
         'f',
         path,

@@ -24,14 +24,12 @@ export async function boot(processors: number, memoryBytes: number = 64 * 2 ** 2
 
 /** Calls an exported function of the program on every processor at once. */
 export function onAll<R>(machine: Machine, name: string, ...args: unknown[]): Promise<R[]> {
-  const numbers = Array.from({ length: machine.processors }, (_, number) => number);
-  return Promise.all(numbers.map((number) => machine.call<R>(number, name, args)));
+  return Promise.all(machine.processors.map((number) => machine.call<R>(number, name, args)));
 }
 
 /** The same, as a program instead of a thread: a swap need not wait for its end. */
 export function runOnAll<R>(machine: Machine, name: string, ...args: unknown[]): Promise<R[]> {
-  const numbers = Array.from({ length: machine.processors }, (_, number) => number);
-  return Promise.all(numbers.map((number) => machine.run<R>(number, name, args)));
+  return Promise.all(machine.processors.map((number) => machine.run<R>(number, name, args)));
 }
 
 /** Turns of the event loop until a condition holds, a bounded number of them. */

@@ -22,7 +22,7 @@ import {
   rootView,
   swingRoot,
 } from '@k42/clustered/interpose';
-import { errorToWire, liveThreads, namedThreads, type WireError, whenThreadsElapsed } from '@k42/rcu';
+import { errorToWire, rcu, type WireError, whenThreadsElapsed } from '@k42/rcu';
 import {
   QueueOverflowError,
   SwapDeadlineError,
@@ -441,11 +441,11 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (phase === 'complete' || phase === 'aborted') return;
     const late =
       phase === 'forward' ? block.notElapsed() : phase === 'block' ? block.waiting() : block.sharesMissing();
-    const names = namedThreads().map((thread) => thread.name);
+    const names = rcu.namedThreads().map((thread) => thread.name);
     const here =
-      liveThreads() === 0
+      rcu.liveThreads === 0
         ? ''
-        : `; ${liveThreads()} threads live on processor ${this.context.processor}${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
+        : `; ${rcu.liveThreads} threads live on processor ${this.context.processor}${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
     const what =
       phase === 'forward'
         ? 'threads older than the swap'

@@ -26,7 +26,6 @@ import {
   currentProcessor,
   errorFromWire,
   InvalidArgumentError,
-  loadOnOthers,
   MachineClosedError,
   type Processor,
 } from '@k42/rcu';
@@ -170,10 +169,10 @@ const prepared = new WeakSet<Processor>();
 async function prepareProcessors(module: URL | undefined, deadlineMs: number): Promise<void> {
   const processor = currentProcessor();
   if (!prepared.has(processor)) {
-    await loadOnOthers(import.meta.url, { deadlineMs });
+    await processor.load(import.meta.url, { deadlineMs });
     prepared.add(processor);
   }
-  if (module !== undefined) await loadOnOthers(module, { deadlineMs });
+  if (module !== undefined) await processor.load(module, { deadlineMs });
 }
 
 /** Puts the Mediator before the object: from its first miss on, a processor's calls go through it. */

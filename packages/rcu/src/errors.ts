@@ -4,6 +4,7 @@
  * One class per failure, each with a stable `code`; the data a caller needs to act on (which processor, which lock,
  * what was waited for) are fields, not only words in the message.
  */
+import { type StallReport, stallToString } from './internal/stallReport.ts';
 
 /** Base of all errors thrown by the K42 packages. `code` is stable across versions; `message` is not. */
 export class K42Error extends Error {
@@ -79,8 +80,15 @@ export class ProcessorGoneError extends K42Error {
 
 /** The machine is closing or closed. */
 export class MachineClosedError extends K42Error {
-  constructor(doing: string) {
-    super('K42_MACHINE_CLOSED', `The machine is closed or closing while ${doing}.`);
+  constructor(doing: string, options?: ErrorOptions) {
+    super('K42_MACHINE_CLOSED', `The machine is closed or closing while ${doing}.`, options);
+  }
+}
+
+/** A processor was asked to leave its machine while it is leaving. */
+export class AlreadyLeavingError extends K42Error {
+  constructor(number: number) {
+    super('K42_ALREADY_LEAVING', `Processor ${number} is leaving its machine already.`);
   }
 }
 
@@ -94,13 +102,44 @@ export class BootError extends K42Error {
   }
 }
 
+/** A thread could not join a machine. Its number, if it had one already, is free again or will be. */
+export class JoinError extends K42Error {
+  constructor(reason: string, options?: ErrorOptions) {
+    super('K42_JOIN_FAILED', `Joining the machine failed: ${reason}.`, options);
+  }
+}
+
+/** Every processor number the machine has room for is taken, or was and has not been let go of by everybody yet. */
+export class MachineFullError extends K42Error {
+  readonly processors: number;
+
+  constructor(processors: number) {
+    super(
+      'K42_MACHINE_FULL',
+      `The machine has room for ${processors} processors and no number is free; raise maxProcessors in Machine.boot().`,
+    );
+    this.processors = processors;
+  }
+}
+
 /** A wait reached its deadline; the message names what was waited for. */
 export class DeadlineError extends K42Error {
   readonly deadlineMs: number;
 
-  constructor(waitedFor: string, deadlineMs: number) {
-    super('K42_DEADLINE', `Waited ${deadlineMs} ms for ${waitedFor}.`);
+  constructor(waitedFor: string, deadlineMs: number, code = 'K42_DEADLINE') {
+    super(code, `Waited ${deadlineMs} ms for ${waitedFor}.`);
     this.deadlineMs = deadlineMs;
+  }
+}
+
+/** A grace period, or the callbacks behind a barrier, did not end in time; `report` says what held it up. */
+export class GracePeriodDeadlineError extends DeadlineError {
+  readonly report: StallReport;
+
+  constructor(domain: string, report: StallReport, deadlineMs: number) {
+    const waitedFor = `a grace period of domain ${domain}, held up by ${stallToString(report)}`;
+    super(waitedFor, deadlineMs, 'K42_GRACE_PERIOD_DEADLINE');
+    this.report = report;
   }
 }
 
@@ -127,8 +166,42 @@ export class GracePeriodDeadlockError extends K42Error {
   constructor() {
     super(
       'K42_GRACE_PERIOD_DEADLOCK',
-      'synchronize() was called inside a thread, which its grace period has to wait for; use afterGracePeriod() there.',
+      'A grace period was waited for inside a thread, which it has to wait for itself; use call() there.',
     );
+  }
+}
+
+/** A thread was used against its state: ended twice, activated while active, quiescent while its calls are in flight. */
+export class ThreadMisuseError extends K42Error {
+  constructor(message: string) {
+    super('K42_THREAD_MISUSE', message);
+  }
+}
+
+/** Prove mode: a reference was used where no thread keeps it from being reclaimed. */
+export class OutsideThreadError extends K42Error {
+  constructor(what: string) {
+    super('K42_OUTSIDE_THREAD', `${what}.`);
+  }
+}
+
+/** So many callbacks wait for their grace period that no more are taken. The one refused was not handed in. */
+export class CallbackOverflowError extends K42Error {
+  readonly max: number;
+
+  constructor(max: number) {
+    super(
+      'K42_CALLBACK_OVERFLOW',
+      `${max} callbacks wait to be run; heed the answer of call() and await drained().`,
+    );
+    this.max = max;
+  }
+}
+
+/** An object was retired a second time before it was reclaimed. */
+export class DoubleRetireError extends K42Error {
+  constructor() {
+    super('K42_DOUBLE_RETIRE', 'This object is retired already and has not been reclaimed yet.');
   }
 }
 

@@ -1,98 +1,169 @@
 /**
- * The machine: P processors over one shared memory.
+ * The machine: processors over one shared memory, which come and go.
  *
- * `Machine.boot` makes the calling thread processor 0 and starts a `worker_threads` Worker for each further one. Each
- * attaches itself, meets all the others, and loads the program's modules; only then does `boot` settle, so no
- * processor is ever seen half up. A worker that dies is noticed by its exit event and announced to the rest.
+ * `Machine.boot` makes the calling thread processor 0, the *host*, and starts a `worker_threads` Worker for each further
+ * one. Threads that somebody else made join with a ticket (`joinMachine`). How a number is given out and comes back is told in
+ * `internal/membership.ts`.
  *
  * The worker entry (`worker.ts`) has to be a sibling of this module, in source and in the built package alike.
  */
+import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
-import { MessageChannel, type MessagePort, Worker, type WorkerOptions } from 'node:worker_threads';
-import { BootError, DeadlineError, InvalidArgumentError, MachineClosedError } from './errors.ts';
-import { BUILTIN, registerBuiltins } from './internal/builtins.ts';
-import { assertDetached, attach, currentProcessor, detach } from './internal/current.ts';
-import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
+import { MessageChannel, threadId, Worker, type WorkerOptions } from 'node:worker_threads';
+import { BootError, DeadlineError, InvalidArgumentError, JoinError, MachineClosedError } from './errors.ts';
+import { BUILTIN, registerModuleList } from './internal/builtins.ts';
+import { assertDetached, currentProcessor } from './internal/current.ts';
+import { answerKnocks, knock } from './internal/doors.ts';
+import { becomeProcessor, join } from './internal/joining.ts';
+import { PROCESSOR, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
+import { leave } from './internal/leaving.ts';
+import { Membership } from './internal/membership.ts';
 import { MachineMemory } from './internal/memory.ts';
-import { Processor } from './internal/processor.ts';
+import { currentTask } from './internal/owners.ts';
+import { moduleUrl, type Processor, type Target } from './internal/processor.ts';
 import type { CallOptions } from './internal/remoteCalls.ts';
-import type { PeerPorts, RemoteFunction, WorkerBoot } from './internal/wire.ts';
+import { type ProcessorView, viewsOf } from './internal/stall.ts';
+import { PROTOCOL, type Ticket, type WorkerBoot } from './internal/wire.ts';
 
 export { claimPackage, currentProcessor, currentProcessorIfAny, onAttach } from './internal/current.ts';
 export { PROCESSORS_MAX } from './internal/layout.ts';
 export { MachineMemory } from './internal/memory.ts';
-export type { Processor, SystemHandler } from './internal/processor.ts';
-export { type CallOptions, type ContextCarrier, registerContextCarrier } from './internal/remoteCalls.ts';
+export type { LockOwner, Owner } from './internal/owners.ts';
+export type { Processor, SystemHandler, Target } from './internal/processor.ts';
+export {
+  type CallContext,
+  type CallOptions,
+  type ContextCarrier,
+  currentCall,
+  registerContextCarrier,
+} from './internal/remoteCalls.ts';
+export type { Ticket } from './internal/wire.ts';
 
 const workerUrl: URL = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
 const MEMORY_BYTES = 512 * 1024 * 1024;
-const BOOT_DEADLINE_MS = 30_000;
+const JOIN_DEADLINE_MS = 30_000;
 const CLOSE_DEADLINE_MS = 10_000;
+const STALL_MS = 10_000;
 
 export interface MachineOptions {
-  /** How many processors, the calling thread included: 1 to 60. */
+  /** How many processors to boot, the calling thread included: 1 to 60. */
   readonly processors: number;
+  /** How many there may be at a time: `processors` to 60. Default `processors`. */
+  readonly maxProcessors?: number;
   /** Module loaded on every processor; the default module of `call` and `run`. */
   readonly program?: URL | string;
+  /** For people: processors are called `name:number`. Default `k42`. */
+  readonly name?: string;
   /** Size of machine memory in bytes, default 512 MiB. Reserved, not committed: the system commits what is touched. */
   readonly memoryBytes?: number;
-  /** Milliseconds for all processors to come up. Default 30 000. */
+  /** Milliseconds for a processor to come up. Default 30 000. */
   readonly bootDeadlineMs?: number;
+  /** Checks that references are used inside threads only, on every processor; costs much. Default false. */
+  readonly prove?: boolean;
+  /**
+   * A grace period that has not ended after so many milliseconds is reported, as a warning and on `k42:rcu:stall`, and
+   * again whenever as much time has passed. 0 for never; default 10 000.
+   */
+  readonly stallMs?: number;
   /** Passed on to every Worker: `env`, `execArgv`, `resourceLimits` and so on. */
-  readonly worker?: Omit<WorkerOptions, 'workerData' | 'transferList'>;
+  readonly worker?: Omit<WorkerOptions, 'workerData' | 'transferList' | 'name'>;
 }
 
-/** A function to call on a processor: the name of an export of the program, or of the module named beside it. */
-export type Target = string | { readonly module: URL | string; readonly name: string };
+/** A machine at a moment: a processor that did not answer within 100 ms is missing among `processors`. */
+export interface MachineSnapshot {
+  readonly processors: readonly ProcessorView[];
+  readonly unresponsive: readonly number[];
+}
 
+/** The exported functions of a module, by name. */
+type Functions<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M] &
+  string;
+type Arguments<F> = F extends (...args: infer A) => unknown ? A : never;
+type Result<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
+
+/** Typed calls of the exported functions of one module; see `Machine.module`. */
+export interface RemoteModule<M> {
+  call<K extends Functions<M>>(
+    processor: number,
+    name: K,
+    args: Arguments<M[K]>,
+    options?: CallOptions,
+  ): Promise<Result<M[K]>>;
+  run<K extends Functions<M>>(
+    processor: number,
+    name: K,
+    args: Arguments<M[K]>,
+    options?: CallOptions,
+  ): Promise<Result<M[K]>>;
+}
+
+/** The host's handle on the machine it has booted. */
 export class Machine {
-  readonly processors: number;
   readonly #processor: Processor;
+  readonly #membership: Membership;
+  readonly #options: MachineOptions;
+  readonly #ticket: Ticket;
+  readonly #joinDeadlineMs: number;
   readonly #workers = new Map<number, Worker>();
   readonly #exits = new Map<number, Promise<void>>();
-  readonly #modules: string[];
-  readonly #program: string | undefined;
+  #stopAnswering: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(processor: Processor, processors: number, program: string | undefined) {
-    this.processors = processors;
-    this.#processor = processor;
-    this.#program = program;
-    this.#modules = program === undefined ? [] : [program];
+  private constructor(options: MachineOptions, program: string | undefined) {
+    const { memoryBytes = MEMORY_BYTES, bootDeadlineMs = JOIN_DEADLINE_MS } = options;
+    const { maxProcessors = options.processors, prove = false, stallMs = STALL_MS } = options;
+    const buffer = MachineMemory.create(memoryBytes, { processors: maxProcessors, prove, stallMs });
+    const memory = new MachineMemory(buffer, 0, 1);
+    const { task, started } = currentTask();
+    // Plain stores: nobody else has the memory yet.
+    memory.i32[processorWord(0, PROCESSOR.INCARNATION)] = 1;
+    memory.i32[processorWord(0, PROCESSOR.TASK)] = task;
+    memory.i32[processorWord(0, PROCESSOR.TASK_STARTED)] = started;
+    this.#options = options;
+    this.#joinDeadlineMs = bootDeadlineMs;
+    this.#processor = becomeProcessor(
+      memory,
+      { number: 0, incarnation: 1, name: this.#nameFor(0), program },
+      [],
+    );
+    this.#membership = new Membership(this.#processor, bootDeadlineMs);
+    if (program !== undefined) this.#membership.modules.push(program);
+    registerModuleList(this.#processor, this.#membership.modules);
+    this.#ticket = Object.freeze({
+      k42: 'ticket',
+      protocol: PROTOCOL,
+      machine: randomUUID(),
+      host: threadId,
+      memory: buffer,
+      program,
+    });
   }
 
   /**
    * Boots a machine and makes the calling thread its processor 0.
    * @throws InvalidArgumentError, AlreadyAttachedError before anything starts; BootError when a processor did not come
-   *   up (no worker is left running then). Cost: starting the workers, some 30 ms each.
+   *   up (no worker is left running then). Cost: starting the workers, some 30 ms each, all at once.
    */
   static async boot(options: MachineOptions): Promise<Machine> {
-    const { processors, memoryBytes = MEMORY_BYTES, bootDeadlineMs = BOOT_DEADLINE_MS } = options;
-    if (!Number.isInteger(processors) || processors < 1 || processors > PROCESSORS_MAX) {
-      throw new InvalidArgumentError(
-        `processors must be an integer from 1 to ${PROCESSORS_MAX}, not ${processors}.`,
-      );
-    }
-    if (!(bootDeadlineMs > 0))
-      throw new InvalidArgumentError(`bootDeadlineMs must be positive, not ${bootDeadlineMs}.`);
-    const program = options.program === undefined ? undefined : moduleUrl(options.program);
+    const program = checked(options);
     assertDetached();
-    const buffer = MachineMemory.create(memoryBytes, processors);
-    const processor = new Processor(new MachineMemory(buffer, 0), 0, processors);
-    registerBuiltins(processor);
-    attach(processor);
-    const machine = new Machine(processor, processors, program);
+    const machine = new Machine(options, program);
     let booting = 0;
     try {
-      await machine.#loadHere(bootDeadlineMs);
-      for (let number = 1; number < processors; number++) machine.#start(number, buffer, options.worker);
-      for (let number = 1; number < processors; number++) {
-        booting = number;
-        await machine.#bootCall(number, BUILTIN.LOAD, [machine.#modules], [], bootDeadlineMs);
-      }
-      for (let a = 1; a < processors; a++)
-        for (let b = a + 1; b < processors; b++) await machine.#introduce(a, b, bootDeadlineMs);
+      await machine.#loadHere();
+      machine.#processor.calls.serve();
+      const numbers = Array.from({ length: options.processors - 1 }, () => machine.#membership.reserve());
+      await Promise.all(
+        numbers.map(async (number) => {
+          try {
+            await machine.#start(number, undefined);
+          } catch (error) {
+            if (booting === 0) booting = number;
+            throw error;
+          }
+        }),
+      );
     } catch (error) {
       await machine.#abandon();
       const reason = error instanceof Error ? error.message : String(error);
@@ -106,56 +177,118 @@ export class Machine {
     return this.#processor.memory;
   }
 
-  /**
-   * Calls an exported function on a processor, as a thread there, and gives its result. Arguments and result are
-   * structured clones. For work of bounded length: a thread holds up grace periods while it lasts.
-   * @throws what the function throws (same name, message, code and fields, not the same class); ProcessorGoneError,
-   *   NoSuchExportError, DeadlineError, MachineClosedError, InvalidArgumentError, DataCloneError.
-   */
-  call<R = unknown>(
+  /** Numbers of the processors that serve now, ascending. 0 is the host. */
+  get processors(): readonly number[] {
+    return this.#membership.serving();
+  }
+
+  /** How many processors there may be at a time. */
+  get maxProcessors(): number {
+    return this.#processor.processors;
+  }
+
+  /** `Processor.call` from the host: calls an exported function on a processor, as a thread there. */
+  async call<R = unknown>(
     processor: number,
     target: Target,
     args: readonly unknown[] = [],
     options: CallOptions = {},
   ): Promise<R> {
-    return this.#remote<R>(processor, target, true, args, options);
+    this.#assertOpen('calling a function');
+    return this.#processor.call<R>(processor, target, args, options);
   }
 
-  /**
-   * As `call`, but what runs is a *program*, not a thread: it may run for hours, holds up no grace period, and starts
-   * threads (`spawn`, calls through handles) for its units of work.
-   */
-  run<R = unknown>(
+  /** `Processor.run` from the host: as `call`, for a *program*, which holds up no grace period. */
+  async run<R = unknown>(
     processor: number,
     target: Target,
     args: readonly unknown[] = [],
     options: CallOptions = {},
   ): Promise<R> {
-    return this.#remote<R>(processor, target, false, args, options);
+    this.#assertOpen('calling a function');
+    return this.#processor.run<R>(processor, target, args, options);
   }
 
-  /** Loads a module on every processor; settles when all have it. @throws what loading it threw. */
-  async load(module: URL | string): Promise<void> {
-    const url = moduleUrl(module);
+  /**
+   * Typed calls of a module's exported functions:
+   * `machine.module<typeof import('./program.ts')>(url).call(1, 'greet', ['x'])`.
+   * @param module default the program. @throws InvalidArgumentError
+   */
+  module<M>(module?: URL | string): RemoteModule<M> {
+    return remoteModule<M>(this.#processor, module);
+  }
+
+  /** Loads a module on every processor, and on those that join later before they serve. @throws what loading it threw. */
+  async load(module: URL | string, options: CallOptions = {}): Promise<void> {
     this.#assertOpen('loading a module');
-    if (this.#modules.includes(url)) return;
-    this.#modules.push(url);
-    const live = this.#processor.liveProcessors();
+    await this.#processor.load(module, options);
+  }
+
+  /**
+   * Starts one more worker and makes it a processor; gives its number when it serves.
+   * @throws MachineFullError, MachineClosedError, BootError; nothing is left running then.
+   */
+  async add(options: { readonly name?: string } = {}): Promise<number> {
+    this.#assertOpen('adding a processor');
+    const number = this.#membership.reserve();
     try {
-      await Promise.all(
-        live.map((number) => this.#processor.calls.call(number, BUILTIN.LOAD, false, [[url]])),
-      );
+      await this.#start(number, options.name);
     } catch (error) {
-      // Not everywhere: asking again must try again.
-      this.#modules.splice(this.#modules.indexOf(url), 1);
-      throw error;
+      await this.#workers.get(number)?.terminate();
+      throw new BootError(number, error instanceof Error ? error.message : String(error), { cause: error });
     }
+    return number;
+  }
+
+  /**
+   * Asks a processor to leave: it takes no more calls, finishes its deferred work and its threads, and goes; its worker,
+   * if the machine started it, ends. Settles when its number is free.
+   * @throws DeadlineError if it is not done in time: a worker of the machine is terminated then, another goes on trying.
+   *   InvalidArgumentError for the host or a number nobody has.
+   */
+  async remove(number: number, options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.#assertOpen('removing a processor');
+    const { deadlineMs = CLOSE_DEADLINE_MS } = options;
+    if (number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
+    if (!this.#membership.serving().includes(number))
+      throw new InvalidArgumentError(`No processor ${number} serves.`);
+    const departed = this.#membership.departure(number);
+    // Dying is a way to leave.
+    this.#processor.calls.call(number, BUILTIN.LEAVE, false, [false]).catch(() => {});
+    if (await within(departed, deadlineMs)) {
+      await this.#exits.get(number);
+      return;
+    }
+    await this.#workers.get(number)?.terminate();
+    throw new DeadlineError(`processor ${number} to finish its threads and deferred work`, deadlineMs);
+  }
+
+  /**
+   * With this any thread of the process joins (`joinMachine(ticket)`), as often as you like; hand it to workers as
+   * `workerData` or in a message. While it is in use, the host answers `workerMessage` events of its thread.
+   */
+  ticket(): Ticket {
+    this.#assertOpen('making a ticket');
+    this.#stopAnswering ??= answerKnocks(this.#ticket.machine, (control) => {
+      // Whoever could not join knows why from its own call.
+      this.#membership.admit(control, (number) => this.#nameFor(number)).catch(() => {});
+    });
+    return this.#ticket;
+  }
+
+  /** How every processor sees itself now: threads, generations, grace periods, callbacks. Takes up to 100 ms. */
+  async snapshot(): Promise<MachineSnapshot> {
+    this.#assertOpen('taking a snapshot');
+    const numbers = this.#membership.serving();
+    const processors = await viewsOf(this.#processor, numbers);
+    const answered = new Set(processors.map((view) => view.processor));
+    return { processors, unresponsive: numbers.filter((number) => !answered.has(number)) };
   }
 
   /**
    * Ends the machine: every processor finishes its deferred work (callbacks, destructions), then the workers leave
-   * and this thread is no processor any more. A worker still running `closeDeadlineMs` later is terminated.
-   * Calling it again gives the same promise.
+   * and this thread is no processor any more. A worker still running `closeDeadlineMs` later is terminated; a thread that
+   * joined is left alone, and finds the machine closed. Calling it again gives the same promise.
    * @throws DeadlineError if deferred work did not finish in time; the machine is closed all the same.
    */
   close(options: { readonly closeDeadlineMs?: number } = {}): Promise<void> {
@@ -169,126 +302,89 @@ export class Machine {
 
   async #close(deadlineMs: number): Promise<void> {
     const { calls } = this.#processor;
-    const live = this.#processor.liveProcessors();
+    this.#membership.close();
+    this.#stopAnswering?.();
     let late: DeadlineError | undefined;
     // Twice: finishing on one processor may hand work to another that had finished (a COID going home).
     for (let round = 0; round < 2 && late === undefined; round++) {
       const finished = Promise.allSettled(
-        live.map((number) => calls.call(number, BUILTIN.FINISH, false, [])),
+        this.#processor.liveProcessors().map((number) => calls.call(number, BUILTIN.FINISH, false, [])),
       );
       if (!(await within(finished, deadlineMs)))
         late = new DeadlineError('processors to finish their deferred work', deadlineMs);
     }
-    const workers = [...this.#workers.keys()].filter((number) => this.#processor.isLive(number));
-    for (const number of workers) calls.call(number, BUILTIN.LEAVE, false, []).catch(() => {});
-    await within(Promise.all(workers.map((number) => this.#exits.get(number))), deadlineMs);
+    for (const number of this.#processor.liveProcessors())
+      if (number !== 0) calls.call(number, BUILTIN.LEAVE, false, [true]).catch(() => {});
+    await within(Promise.all(this.#exits.values()), deadlineMs);
     await this.#abandon();
     if (late !== undefined) throw late;
   }
 
   /** Loads the program on the booting thread, which may be importing it right now. */
-  async #loadHere(deadlineMs: number): Promise<void> {
-    const loaded = Promise.all(this.#modules.map((module) => import(module)));
-    if (await within(loaded, deadlineMs)) return;
+  async #loadHere(): Promise<void> {
+    const { modules } = this.#membership;
+    const loaded = Promise.all(modules.map((module) => import(module)));
+    if (await within(loaded, this.#joinDeadlineMs)) return;
     throw new DeadlineError(
-      `${this.#modules.join(', ')} to load (a module that awaits Machine.boot at its top level cannot be its own program)`,
-      deadlineMs,
+      `${modules.join(', ')} to load (a module that awaits Machine.boot at its top level cannot be its own program)`,
+      this.#joinDeadlineMs,
     );
   }
 
   /** Ends whatever still runs, without waiting for deferred work. */
   async #abandon(): Promise<void> {
-    for (const worker of this.#workers.values()) await worker.terminate();
+    this.#membership.close();
+    this.#stopAnswering?.();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
     this.#processor.close();
-    detach();
   }
 
-  #start(number: number, buffer: SharedArrayBuffer, options: MachineOptions['worker']): void {
-    const [own, theirs] = portPairs();
-    const boot: WorkerBoot = { buffer, number, processors: this.processors, ports: theirs };
+  /** Starts the worker that is to have a number that has been reserved; settles when it serves. */
+  async #start(number: number, givenName: string | undefined): Promise<void> {
+    const { port1: control, port2: theirs } = new MessageChannel();
+    const name = givenName ?? this.#nameFor(number);
+    const boot: WorkerBoot = { ticket: this.#ticket, reserved: number, name, control: theirs };
     const worker = new Worker(workerUrl, {
-      name: `k42:${number}`,
       // File descriptors are shared by all processors; one that a leaving worker opened must stay open.
       trackUnmanagedFds: false,
-      ...options,
+      ...this.#options.worker,
+      name,
       workerData: { k42: boot },
-      transferList: [theirs.system, theirs.calls],
+      transferList: [theirs],
     });
     this.#workers.set(number, worker);
-    this.#processor.introduce(number, own);
-    // Callable at once: messages wait in the port until the worker serves.
-    Atomics.store(this.memory.i32, processorWord(number, PROCESSOR.STATE), PROCESSOR_STATE.LIVE);
     let cause: unknown;
     worker.on('error', (error) => {
       cause = error;
     });
-    this.#exits.set(
-      number,
-      new Promise((resolve) =>
-        worker.once('exit', () => {
-          this.#gone(number, cause);
-          resolve();
-        }),
-      ),
+    const exited = new Promise<void>((resolve) =>
+      worker.once('exit', () => {
+        if (this.#workers.get(number) === worker) this.#workers.delete(number);
+        if (this.#exits.get(number) === exited) this.#exits.delete(number);
+        if (serving && this.#closing === undefined && cause !== undefined) warnOfDeath(number, name, cause);
+        resolve();
+      }),
     );
-  }
-
-  #gone(number: number, cause: unknown): void {
-    this.#workers.delete(number);
-    Atomics.store(this.memory.i32, processorWord(number, PROCESSOR.STATE), PROCESSOR_STATE.GONE);
-    if (this.#closing === undefined && cause !== undefined) {
-      process.emitWarning(
-        `Processor ${number} died: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`,
-        'K42Warning',
-      );
+    this.#exits.set(number, exited);
+    let serving = false;
+    const admitted = this.#membership.admit(control, () => name);
+    // Why a worker that never spoke has ended is known by its error event only.
+    const died = exited.then(() => {
+      throw cause ?? new JoinError('its worker ended before it served');
+    });
+    died.catch(() => {});
+    try {
+      await Promise.race([admitted, died]);
+      serving = true;
+    } catch (error) {
+      admitted.catch(() => {});
+      this.#membership.release(number);
+      throw error;
     }
-    if (this.#processor.closed) return;
-    for (const other of this.#processor.liveProcessors()) {
-      if (other !== 0) this.#processor.post(other, 'rcu/gone', number);
-    }
-    this.#processor.peerGone(number);
   }
 
-  async #introduce(a: number, b: number, deadlineMs: number): Promise<void> {
-    const [forA, forB] = portPairs();
-    await Promise.all([
-      this.#bootCall(a, BUILTIN.INTRODUCE, [b, forA], [forA.system, forA.calls], deadlineMs),
-      this.#bootCall(b, BUILTIN.INTRODUCE, [a, forB], [forB.system, forB.calls], deadlineMs),
-    ]);
-  }
-
-  #bootCall(
-    number: number,
-    builtin: string,
-    args: readonly unknown[],
-    transfer: readonly MessagePort[],
-    deadlineMs: number,
-  ): Promise<unknown> {
-    return this.#processor.calls.call(number, builtin, false, args, { deadlineMs, transfer });
-  }
-
-  async #remote<R>(
-    processor: number,
-    target: Target,
-    counted: boolean,
-    args: readonly unknown[],
-    options: CallOptions,
-  ): Promise<R> {
-    this.#assertOpen('calling a function');
-    if (!Number.isInteger(processor) || processor < 0 || processor >= this.processors) {
-      throw new InvalidArgumentError(`No processor ${processor} in a machine of ${this.processors}.`);
-    }
-    return (await this.#processor.calls.call(processor, this.#resolve(target), counted, args, options)) as R;
-  }
-
-  #resolve(target: Target): RemoteFunction {
-    if (typeof target !== 'string') return { module: moduleUrl(target.module), name: target.name };
-    if (this.#program === undefined) {
-      throw new InvalidArgumentError(
-        `"${target}" names no module, and the machine was booted without a program.`,
-      );
-    }
-    return { module: this.#program, name: target };
+  #nameFor(number: number): string {
+    return `${this.#options.name ?? 'k42'}:${number}`;
   }
 
   #assertOpen(doing: string): void {
@@ -296,38 +392,90 @@ export class Machine {
   }
 }
 
+export interface JoinOptions {
+  /** For people; default the machine's name and the number. */
+  readonly name?: string;
+  /** Milliseconds to become a processor that serves. Default 30 000. */
+  readonly deadlineMs?: number;
+}
+
 /**
- * Loads a module on every live processor of the calling processor's machine, the calling one excepted; settles when
- * all have it. For packages that need themselves to be everywhere before they act. Loading again costs a message.
- * @throws what loading it threw; NotAttachedError, ProcessorGoneError, DeadlineError, InvalidArgumentError.
+ * Makes the calling thread, whoever made it, a processor of the ticket's machine: settles when it has loaded the
+ * machine's modules and serves. It must run its event loop: a pool that parks idle workers in `Atomics.wait` holds up every
+ * grace period meanwhile (piscina: `atomics: 'disabled'`; tinypool: `useAtomics: false`).
+ * @throws JoinError, MachineFullError, MachineClosedError, AlreadyAttachedError, InvalidArgumentError, what loading a
+ *   module threw; the thread is no processor then.
  */
-export async function loadOnOthers(module: URL | string, options: CallOptions = {}): Promise<void> {
-  const url = moduleUrl(module);
+export async function joinMachine(ticket: Ticket, options: JoinOptions = {}): Promise<Processor> {
+  const { name, deadlineMs = JOIN_DEADLINE_MS } = options;
+  if (ticket?.k42 !== 'ticket' || !(ticket.memory instanceof SharedArrayBuffer))
+    throw new InvalidArgumentError('Not a ticket of a machine: see Machine.ticket().');
+  if (ticket.protocol !== PROTOCOL)
+    throw new JoinError(`this copy of @k42/rcu speaks version ${PROTOCOL}, the machine's ${ticket.protocol}`);
+  if (!(deadlineMs > 0)) throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
+  assertDetached();
+  const control = await knock(ticket, deadlineMs);
+  return join(ticket, control, { reserved: undefined, name }, deadlineMs);
+}
+
+export interface LeaveOptions {
+  /** Milliseconds for threads and deferred work to end. Default 10 000. */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Makes the calling thread leave its machine: no more calls are taken, deferred work and live threads end, then it is
+ * no processor any more and may join again.
+ * @throws DeadlineError if they did not end in time: the thread stays a processor until they have, and then leaves by
+ *   itself; AlreadyLeavingError, NotAttachedError; InvalidArgumentError on the host.
+ */
+export async function leaveMachine(options: LeaveOptions = {}): Promise<void> {
+  const { deadlineMs = CLOSE_DEADLINE_MS } = options;
   const processor = currentProcessor();
-  const others = processor.liveProcessors().filter((number) => number !== processor.number);
-  await Promise.all(
-    others.map((number) => processor.calls.call(number, BUILTIN.LOAD, false, [[url]], options)),
+  if (processor.number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
+  const left = leave(processor);
+  if (await within(left, deadlineMs)) return;
+  left.catch(() => {});
+  throw new DeadlineError(
+    `the threads and the deferred work of processor ${processor.number} to end`,
+    deadlineMs,
   );
 }
 
-/** Both ends of the two channels between two processors. */
-function portPairs(): [PeerPorts, PeerPorts] {
-  const system = new MessageChannel();
-  const calls = new MessageChannel();
-  return [
-    { system: system.port1, calls: calls.port1 },
-    { system: system.port2, calls: calls.port2 },
-  ];
+/** Why a processor's worker ended, where nobody else would say. */
+function warnOfDeath(number: number, name: string, cause: unknown): void {
+  const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  process.emitWarning(`Processor ${number} (${name}) died: ${reason}`, 'K42Warning');
 }
 
-function moduleUrl(module: URL | string): string {
-  const url = module instanceof URL ? module.href : module;
-  if (!URL.canParse(url)) {
+function remoteModule<M>(processor: Processor, module: URL | string | undefined): RemoteModule<M> {
+  const url = module === undefined ? processor.program : moduleUrl(module);
+  if (url === undefined)
+    throw new InvalidArgumentError('The machine was booted without a program: name a module.');
+  return {
+    call: (to, name, args, options) => processor.call(to, { module: url, name }, args, options),
+    run: (to, name, args, options) => processor.run(to, { module: url, name }, args, options),
+  };
+}
+
+/** The options' program, when all of them are good. @throws InvalidArgumentError */
+function checked(options: MachineOptions): string | undefined {
+  const { processors, maxProcessors = processors, bootDeadlineMs = 1, stallMs = STALL_MS } = options;
+  if (!Number.isInteger(processors) || processors < 1 || processors > PROCESSORS_MAX) {
     throw new InvalidArgumentError(
-      `A module is named by its URL (new URL('./m.ts', import.meta.url)), not by ${JSON.stringify(url)}.`,
+      `processors must be an integer from 1 to ${PROCESSORS_MAX}, not ${processors}.`,
     );
   }
-  return url;
+  if (!Number.isInteger(maxProcessors) || maxProcessors < processors || maxProcessors > PROCESSORS_MAX) {
+    throw new InvalidArgumentError(
+      `maxProcessors must be an integer from ${processors} (processors) to ${PROCESSORS_MAX}, not ${maxProcessors}.`,
+    );
+  }
+  if (!(bootDeadlineMs > 0))
+    throw new InvalidArgumentError(`bootDeadlineMs must be positive, not ${bootDeadlineMs}.`);
+  if (!Number.isInteger(stallMs) || stallMs < 0 || stallMs > 2 ** 31 - 1)
+    throw new InvalidArgumentError(`stallMs must be an integer from 0, not ${stallMs}.`);
+  return options.program === undefined ? undefined : moduleUrl(options.program);
 }
 
 /** Whether a promise settles within a time. The timer does not outlive the wait. */

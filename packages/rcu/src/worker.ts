@@ -1,18 +1,14 @@
 /**
- * Entry of a worker thread that a Machine boots: attaches the thread as a processor and serves.
+ * Entry of a worker thread that a Machine boots: joins the machine over the control channel it finds in its data.
  *
- * The program's modules are loaded by a call from processor 0, so that a failure to load one is an ordinary error
- * that reaches `Machine.boot` with its stack.
+ * What goes wrong is told to the host over that channel, with its stack; the thread then has nothing left to do and ends.
  */
 import { workerData } from 'node:worker_threads';
-import { registerBuiltins } from './internal/builtins.ts';
-import { attach } from './internal/current.ts';
-import { MachineMemory } from './internal/memory.ts';
-import { Processor } from './internal/processor.ts';
+import { join } from './internal/joining.ts';
 import type { WorkerBoot } from './internal/wire.ts';
 
-const boot = (workerData as { k42: WorkerBoot }).k42;
-const processor = new Processor(new MachineMemory(boot.buffer, boot.number), boot.number, boot.processors);
-registerBuiltins(processor);
-attach(processor);
-processor.introduce(0, boot.ports);
+const NO_DEADLINE_MS = 2 ** 31 - 1;
+
+const { ticket, reserved, name, control } = (workerData as { k42: WorkerBoot }).k42;
+// The host's deadline counts; when it gives up it ends this thread.
+join(ticket, control, { reserved, name }, NO_DEADLINE_MS).catch(() => {});

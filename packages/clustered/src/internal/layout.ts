@@ -10,6 +10,10 @@ import { PROCESSORS_MAX } from '@k42/rcu/machine';
 /** COIDs per processor's region. */
 export const REGION_ENTRIES = 65_536;
 
+/** How many COIDs of each region have ever been given out: a word per processor number, written by its owner. */
+export const REGIONS_NAME = 'clustered/regions@1';
+export const REGIONS_BYTES: number = PROCESSORS_MAX * 4;
+
 export const GTT_NAME = 'clustered/gtt@1';
 /** Entry: four 64-bit words; the last is two 32-bit ones. */
 export const ENTRY_LONGS = 4;

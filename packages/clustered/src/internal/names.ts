@@ -21,7 +21,11 @@ export class Names {
   constructor(processor: Processor) {
     this.#memory = processor.memory;
     this.#base = processor.memory.block(NAMES_BLOCK, NAMES_BYTES) / 4;
-    this.#mutex = new Mutex(processor.memory.i32, this.#base, processor.number, 'the directory of names');
+    this.#mutex = new Mutex(processor.memory.i32, this.#base, processor.owner, {
+      name: 'the directory of names',
+      // A name is complete before it is counted: whoever died in between has changed nothing.
+      repair: () => {},
+    });
   }
 
   /** Number of a name, given out now if it has none. */

@@ -1,12 +1,12 @@
 /**
  * A processor's share of the object system: its Local Translation Table, its region of COIDs, its misses.
  */
-import { afterGracePeriod, currentProcessor, onAttach, type Processor, whenThreadsElapsed } from '@k42/rcu';
+import { currentProcessor, onAttach, type Processor, rcu, whenThreadsElapsed } from '@k42/rcu';
 import { MissError, ObjectGoneError, RegionExhaustedError } from '../errors.ts';
 import type { Interface } from '../interfaces.ts';
 import type { Miss } from '../root.ts';
 import { GlobalTranslationTable, liveMembers } from './gtt.ts';
-import { REGION_ENTRIES, STATE } from './layout.ts';
+import { REGION_ENTRIES, REGIONS_BYTES, REGIONS_NAME, STATE } from './layout.ts';
 import { Names } from './names.ts';
 import { installRecords, Records } from './records.ts';
 import type { Implementation } from './registry.ts';
@@ -59,6 +59,8 @@ export class Objects {
   /** COIDs of this processor's region that are free again, last freed first. */
   readonly #free: number[] = [];
   #neverUsed: number;
+  /** Word that keeps how much of the region has been used, beyond this processor's life. */
+  readonly #used: number;
   readonly #regionEnd: number;
   /** Destructions under way, by COID: the processors that have not let go yet, and what to do when they have. */
   readonly #retiring = new Map<number, { waitingFor: Set<number>; done: () => void }>();
@@ -73,8 +75,12 @@ export class Objects {
     this.records = new Records(processor, this.names);
     installRecords(processor, this.records);
     this.ltt = new Array<AnySlot | undefined>(this.gtt.entries).fill(undefined);
-    this.#neverUsed = processor.number * REGION_ENTRIES;
-    this.#regionEnd = this.#neverUsed + REGION_ENTRIES;
+    const { memory, number } = processor;
+    const used = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4 + number;
+    // What an earlier processor of this number has given out may still be in use.
+    this.#used = used;
+    this.#neverUsed = number * REGION_ENTRIES + Atomics.load(memory.i32, used);
+    this.#regionEnd = (number + 1) * REGION_ENTRIES;
     processor.onSystemMessage(RETIRE, (from, payload) =>
       this.#retire(from, payload as { coid: number; sequence: number; word: bigint }),
     );
@@ -104,8 +110,17 @@ export class Objects {
       this.reclaim(word);
       throw error;
     }
-    const coid = this.#free.pop() ?? this.#neverUsed++;
+    const coid = this.#free.pop() ?? this.#firstUse();
     this.gtt.publish(coid, word, STATE.LIVE);
+    return coid;
+  }
+
+  /** A COID that has never been used. */
+  #firstUse(): number {
+    const coid = this.#neverUsed++;
+    // Before it is given out: a processor that has this number later finds it used.
+    const { number, memory } = this.processor;
+    Atomics.store(memory.i32, this.#used, this.#neverUsed - number * REGION_ENTRIES);
     return coid;
   }
 
@@ -236,7 +251,7 @@ export class Objects {
     this.reclaim(taken.word);
     this.gtt.retire(coid, STATE.FREE);
     // One more round before the number is used again: whoever read the entry just before finds the sequence changed.
-    await new Promise<void>((resolve) => afterGracePeriod(resolve));
+    await new Promise<void>((resolve) => void rcu.call(resolve));
     const home = Math.floor(coid / REGION_ENTRIES);
     if (home === this.processor.number) this.#free.push(coid);
     else this.processor.post(home, FREED, coid);

@@ -46,19 +46,16 @@ export class Directory {
   readonly #counts: { contended: number };
 
   /** @param counts where to count the times that the first try for the mutex failed */
-  constructor({ memory, number }: Processor, offset: number, counts: { contended: number }) {
+  constructor({ memory, owner }: Processor, offset: number, counts: { contended: number }) {
     this.#counts = counts;
     this.offset = offset;
     this.#words = memory.i32;
     this.#longs = memory.i64;
     this.#doubles = memory.f64;
     this.#at = offset / WORD_BYTES;
-    this.#mutex = new Mutex(
-      memory.i32,
-      this.#at + DIRECTORY.MUTEX,
-      number,
-      'the mutex of a file cache directory',
-    );
+    this.#mutex = new Mutex(memory.i32, this.#at + DIRECTORY.MUTEX, owner, {
+      name: 'the mutex of a file cache directory',
+    });
     this.table = new PageTable(memory, this.#at);
     // Plain: written once, before anyone could know the offset.
     this.tag = memory.i32[this.#at + DIRECTORY.TAG] as number;

@@ -55,7 +55,9 @@ export class FramePool {
     this.#processor = processor;
     this.#words = memory.i32;
     this.#at = offset / WORD_BYTES;
-    this.#mutex = new Mutex(memory.i32, this.#at + POOL.MUTEX, number, 'the mutex of the frame pool');
+    this.#mutex = new Mutex(memory.i32, this.#at + POOL.MUTEX, processor.owner, {
+      name: 'the mutex of the frame pool',
+    });
     this.#batch = Math.max(1, Math.min(BATCH_MAX, Math.floor((total * BATCHES_SHARE) / processors)));
     this.#lastTag = configuration + CONFIGURATION.LAST_TAG;
     this.#magazineCount = this.#at + POOL_MAGAZINES + number * CACHE_LINE_WORDS + MAGAZINE_COUNT;

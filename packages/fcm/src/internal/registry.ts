@@ -53,13 +53,15 @@ export class Registry {
   readonly #mutex: Mutex;
 
   constructor(processor: Processor) {
-    const { memory, number } = processor;
+    const { memory, owner } = processor;
     this.#processor = processor;
     this.#words = memory.i32;
     this.#longs = memory.i64;
     this.#doubles = memory.f64;
     this.#at = memory.block(REGISTRY_NAME, REGISTRY_BYTES) / WORD_BYTES;
-    this.#mutex = new Mutex(memory.i32, this.#at + REGISTRY.MUTEX, number, 'the mutex of the file registry');
+    this.#mutex = new Mutex(memory.i32, this.#at + REGISTRY.MUTEX, owner, {
+      name: 'the mutex of the file registry',
+    });
   }
 
   /** Files open on any processor. */

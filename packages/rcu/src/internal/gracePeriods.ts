@@ -1,93 +1,278 @@
 /**
- * Grace periods across processors.
+ * Grace periods of one domain, as one processor requests them.
  *
- * A grace period ends when every thread that was live on any processor at the request has ended. The requester looks
- * at each processor's BUSY word; an idle one needs no message. A busy one is asked by a system message, waits for two
- * generation swaps of its own (`threads.ts`) and answers. A processor that dies has elapsed.
+ * A grace period is a list of *targets*, one per processor that has a live thread: the number of generation swaps by
+ * which every thread of now has ended there (`threads.ts`). A processor that is idle, or goes away, needs none. The
+ * requester asks each of those processors, by a system message, to say when it has got there; but the numbers are in
+ * machine memory, so that a *cookie* (a list of targets) can be polled by anybody without asking, and one swap serves
+ * all who wait for it, on whichever processor.
  *
- * All requests of one turn share one grace period: their callbacks are collected and stamped when the request goes
- * out, in a later task. None is ever added to a batch that has already been stamped (K42's call_rcu did that).
+ * **Sharing.** Requests made while a grace period is being waited for are collected and share the next one, which is
+ * stamped (its targets are read) only after the last of them joined. None is ever added to a batch that has been stamped:
+ * K42's call_rcu did that.
+ *
+ * **Idle machine.** Where nothing is live nothing is asked: a request ends in the microtask after it.
  */
-import { currentProcessor, onAttach } from './current.ts';
+import { channels } from './channels.ts';
+import { DOMAIN, DOMAIN_LINE_BYTES } from './layout.ts';
 import type { Processor } from './processor.ts';
-import { threads } from './threads.ts';
+import { GENERATIONS, runGuarded, type Threads } from './threads.ts';
 
-const ASK = 'rcu/grace-ask';
-const ANSWER = 'rcu/grace-answer';
+export const ASK = 'rcu/grace-ask';
+export const ANSWER = 'rcu/grace-answer';
 
-interface Request {
-  /** Processors that have not answered yet. */
-  readonly waitingFor: Set<number>;
-  readonly callbacks: readonly (() => void)[];
+/** Grace periods that end at once in a row before the event loop gets a turn in between. */
+const IMMEDIATE_MAX = 256;
+
+/** A processor's part of a grace period. Clonable. */
+export interface Target {
+  readonly processor: number;
+  readonly incarnation: number;
+  /** Value of the processor's SWAPS by which all threads of the moment have ended. */
+  readonly swaps: number;
 }
 
-class GracePeriods {
+export interface AskMessage {
+  readonly domain: string;
+  readonly id: number;
+  readonly swaps: number;
+}
+
+export interface AnswerMessage {
+  readonly domain: string;
+  readonly id: number;
+}
+
+/** What waits for the end of a grace period. */
+export interface Batch {
+  readonly waiters: { readonly resolve: () => void; readonly reject: (error: Error) => void }[];
+  readonly callbacks: (() => void)[];
+}
+
+/** What the domain does when something has come to pass. */
+export interface GracePeriodHooks {
+  /** The grace period of these callbacks has ended. */
+  callbacksReady(batch: readonly (() => void)[]): void;
+  /** One lasts longer than the machine's stall time. */
+  stalled(waitingFor: number[]): void;
+}
+
+/** A grace period being waited for. */
+interface GracePeriod {
+  readonly waitingFor: Map<number, Target>;
+  readonly beganAt: number;
+  readonly ended: () => void;
+}
+
+/** One of the grace periods in progress, for diagnostics. */
+export interface GracePeriodView {
+  readonly id: number;
+  readonly waitedMs: number;
+  readonly waitingFor: readonly number[];
+}
+
+export class GracePeriods {
   readonly #processor: Processor;
-  readonly #requests = new Map<number, Request>();
-  #lastRequest = 0;
-  #batch: (() => void)[] = [];
+  readonly #domain: string;
+  readonly #threads: Threads;
+  /** Byte offset of the domain's words in machine memory. */
+  readonly #words: number;
+  readonly #hooks: GracePeriodHooks;
+  readonly #inProgress = new Map<number, GracePeriod>();
+  /** Not stamped yet. */
+  #collecting: Batch | undefined;
+  /** Whether a batch has been stamped and its grace period has not ended. */
+  #batchInProgress = false;
+  #scheduled = false;
+  #lastId = 0;
+  #endedAtOnce = 0;
+  #ended = 0;
+  #failing: Error | undefined;
+  #watching: NodeJS.Timeout | undefined;
 
-  constructor(processor: Processor) {
+  constructor(
+    processor: Processor,
+    domain: string,
+    threads: Threads,
+    words: number,
+    hooks: GracePeriodHooks,
+  ) {
     this.#processor = processor;
-    processor.onSystemMessage(ASK, (from, id) => threads.whenElapsed(() => processor.post(from, ANSWER, id)));
-    processor.onSystemMessage(ANSWER, (from, id) => this.#elapsed(id as number, from));
-    processor.onGone((number) => {
-      for (const id of [...this.#requests.keys()]) this.#elapsed(id, number);
-    });
-    processor.onClose(() => this.#drained());
+    this.#domain = domain;
+    this.#threads = threads;
+    this.#words = words;
+    this.#hooks = hooks;
   }
 
-  call(callback: () => void): void {
-    this.#batch.push(callback);
-    if (this.#batch.length === 1) setImmediate(() => this.#request());
-  }
-
-  /** The processors that hold up the grace periods in progress. */
-  waitingFor(): number[] {
-    return [...new Set([...this.#requests.values()].flatMap((request) => [...request.waitingFor]))];
-  }
-
-  #request(): void {
-    const callbacks = this.#batch;
-    this.#batch = [];
-    const id = ++this.#lastRequest;
-    const processor = this.#processor;
-    // BUSY is read after whatever the callers unlinked: pairs with the stores in Threads.begin() and end().
-    const busy = processor
-      .liveProcessors()
-      .filter((number) => number === processor.number || !processor.isIdle(number));
-    this.#requests.set(id, { waitingFor: new Set(busy), callbacks });
-    for (const number of busy) {
-      if (number === processor.number) threads.whenElapsed(() => this.#elapsed(id, number));
-      else processor.post(number, ASK, id);
+  /** The batch that the next grace period will serve: what is put into it now is stamped later. */
+  join(): Batch {
+    let batch = this.#collecting;
+    if (batch === undefined) {
+      batch = { waiters: [], callbacks: [] };
+      this.#collecting = batch;
+      this.#schedule();
     }
-    // A processor that was live above may have gone before its message: it will not answer.
-    for (const number of busy) if (!processor.isLive(number)) this.#elapsed(id, number);
+    return batch;
   }
 
-  #elapsed(id: number, processor: number): void {
-    const request = this.#requests.get(id);
-    if (request === undefined || !request.waitingFor.delete(processor) || request.waitingFor.size !== 0)
+  /** Waits for a grace period of one's own that begins now. `ended` may be called at once. */
+  begin(ended: () => void): void {
+    const waitingFor = new Map<number, Target>();
+    for (const target of this.targets()) waitingFor.set(target.processor, target);
+    if (waitingFor.size === 0) {
+      this.#ended++;
+      ended();
       return;
-    this.#requests.delete(id);
-    for (const callback of request.callbacks) {
-      // Each in a microtask of its own: one that throws is an uncaught exception and does not lose the others.
-      queueMicrotask(callback);
+    }
+    const id = ++this.#lastId;
+    this.#inProgress.set(id, { waitingFor, ended, beganAt: performance.now() });
+    this.#watch();
+    if (channels.gracePeriod.hasSubscribers)
+      this.#publish({ id, phase: 'begin', waitingFor: [...waitingFor.keys()] });
+    for (const { processor, swaps } of [...waitingFor.values()]) {
+      if (processor === this.#processor.number) {
+        this.#threads.whenSwapped(swaps, () => this.elapsed(id, processor));
+      } else {
+        this.#processor.post(processor, ASK, { domain: this.#domain, id, swaps } satisfies AskMessage);
+      }
+    }
+    // One that was there above may have gone before its message: it will not answer, and its death may be known already.
+    for (const target of [...waitingFor.values()]) {
+      if (!this.#processor.isPresent(target.processor, target.incarnation))
+        this.elapsed(id, target.processor);
     }
   }
 
-  /** Settles when every callback handed in so far, and every one those hand in, has run. */
-  async #drained(): Promise<void> {
-    while (this.#requests.size !== 0 || this.#batch.length !== 0) {
-      await new Promise<void>((resolve) => this.call(resolve));
+  /** The targets of a grace period that begins now. */
+  targets(): Target[] {
+    const { memory, number } = this.#processor;
+    const targets: Target[] = [];
+    for (const { processor, incarnation } of this.#processor.present()) {
+      if (processor === number) {
+        // Its own counts tell; what is on the stack now is a thread of its own, or none.
+        if (this.#threads.live !== 0)
+          targets.push({ processor, incarnation, swaps: this.#threads.elapsedAt });
+        continue;
+      }
+      const line = this.#words + processor * DOMAIN_LINE_BYTES;
+      // After whatever the caller unlinked: pairs with the stores in Threads.begin() and end(). Zero: no thread is live
+      // there that began before the unlinking was visible.
+      if (Atomics.load(memory.i32, (line + DOMAIN.BUSY) / 4) === 0) continue;
+      // Pairs with the store in Threads: whoever may hold the unlinked began at this number of swaps at most.
+      const swaps = Number(Atomics.load(memory.i64, (line + DOMAIN.SWAPS) / 8)) + GENERATIONS;
+      targets.push({ processor, incarnation, swaps });
+    }
+    return targets;
+  }
+
+  /** Whether the threads that a target stands for have all ended. Asks nobody. */
+  isReached({ processor, incarnation, swaps }: Target): boolean {
+    if (!this.#processor.isPresent(processor, incarnation)) return true;
+    const { memory } = this.#processor;
+    const line = this.#words + processor * DOMAIN_LINE_BYTES;
+    // As in targets(): idle now means that all older threads have ended.
+    if (Atomics.load(memory.i32, (line + DOMAIN.BUSY) / 4) === 0) return true;
+    return Number(Atomics.load(memory.i64, (line + DOMAIN.SWAPS) / 8)) >= swaps;
+  }
+
+  /** A processor has no thread left that a grace period waits for. */
+  elapsed(id: number, processor: number): void {
+    const period = this.#inProgress.get(id);
+    if (period === undefined || !period.waitingFor.delete(processor) || period.waitingFor.size !== 0) return;
+    this.#inProgress.delete(id);
+    this.#ended++;
+    if (channels.gracePeriod.hasSubscribers)
+      this.#publish({ id, phase: 'end', waitedMs: performance.now() - period.beganAt });
+    period.ended();
+  }
+
+  /** A processor has gone, and its threads with it. */
+  processorGone(processor: number): void {
+    for (const id of [...this.#inProgress.keys()]) this.elapsed(id, processor);
+  }
+
+  /** The machine is over: whoever waits is told, callbacks cannot run any more. */
+  fail(error: Error): void {
+    clearTimeout(this.#watching);
+    const batch = this.#collecting;
+    this.#collecting = undefined;
+    for (const waiter of batch?.waiters ?? []) waiter.reject(error);
+    const ended = [...this.#inProgress.values()];
+    this.#inProgress.clear();
+    this.#failing = error;
+    for (const period of ended) period.ended();
+  }
+
+  /** Processors that hold up the grace periods in progress. */
+  waitingFor(): number[] {
+    return [...new Set([...this.#inProgress.values()].flatMap((period) => [...period.waitingFor.keys()]))];
+  }
+
+  view(): GracePeriodView[] {
+    const now = performance.now();
+    return [...this.#inProgress].map(([id, { waitingFor, beganAt }]) => ({
+      id,
+      waitedMs: now - beganAt,
+      waitingFor: [...waitingFor.keys()],
+    }));
+  }
+
+  /** Grace periods that have ended since the processor attached. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Reports grace periods that last too long, as long as there are any. One timer, which holds nobody up. */
+  #watch(): void {
+    const { stallMs } = this.#processor.memory;
+    if (stallMs === 0) return;
+    this.#watching ??= setTimeout(() => {
+      this.#watching = undefined;
+      if (this.#inProgress.size === 0) return;
+      this.#watch();
+      const [oldest] = this.#inProgress.values();
+      if (oldest !== undefined && performance.now() - oldest.beganAt >= stallMs)
+        this.#hooks.stalled(this.waitingFor());
+    }, stallMs).unref();
+  }
+
+  #publish(event: object): void {
+    channels.gracePeriod.publish({ processor: this.#processor.number, domain: this.#domain, ...event });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#batchInProgress) return;
+    this.#scheduled = true;
+    const start = (): void => {
+      this.#scheduled = false;
+      this.#start();
+    };
+    // Between turns either way; now and then the event loop gets its turn, or a loop of waits on an idle machine would
+    // keep it from ever running.
+    if (this.#endedAtOnce < IMMEDIATE_MAX) queueMicrotask(start);
+    else {
+      this.#endedAtOnce = 0;
+      setImmediate(start);
     }
   }
-}
 
-const instances = new WeakMap<Processor, GracePeriods>();
-onAttach((processor) => instances.set(processor, new GracePeriods(processor)));
-
-/** The grace periods of the current processor. @throws NotAttachedError */
-export function gracePeriods(): GracePeriods {
-  return instances.get(currentProcessor()) as GracePeriods;
+  /** Stamps the collected batch: from here on nothing is added to it. */
+  #start(): void {
+    const batch = this.#collecting;
+    if (batch === undefined || this.#batchInProgress) return;
+    this.#collecting = undefined;
+    this.#batchInProgress = true;
+    this.#endedAtOnce++;
+    this.begin(() => {
+      this.#batchInProgress = false;
+      for (const waiter of batch.waiters) {
+        if (this.#failing === undefined) runGuarded(waiter.resolve);
+        else waiter.reject(this.#failing);
+      }
+      if (this.#failing !== undefined) return;
+      this.#hooks.callbacksReady(batch.callbacks);
+      if (this.#collecting !== undefined) this.#schedule();
+    });
+    if (this.#batchInProgress) this.#endedAtOnce = 0;
+  }
 }

@@ -10,7 +10,7 @@
 /** 'K42m' in ASCII: tells a machine's memory from any other SharedArrayBuffer. */
 export const MAGIC = 0x4b34326d;
 /** Raised whenever a word moves, so that two versions of the package never share one memory. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const WORD_BYTES = 4;
 export const CACHE_LINE_BYTES = 64;
@@ -22,7 +22,7 @@ export const PROCESSORS_MAX = 60;
 export const HEADER = {
   MAGIC: 0,
   VERSION: 1,
-  /** Processors the machine was booted for. */
+  /** Processors the machine has room for: numbers are below it. */
   PROCESSORS: 2,
   /** Mutex over the heap, its free lists and the directory. */
   MEMORY_MUTEX: 3,
@@ -32,6 +32,10 @@ export const HEADER = {
   NAMES: 5,
   /** Bytes in use by allocated (not named) blocks, in units; for diagnostics and leak tests. */
   ALLOCATED: 6,
+  /** 1 if the machine checks that references are used inside threads only. */
+  PROVE: 7,
+  /** Milliseconds after which a grace period is reported as stalled; 0 for never. */
+  STALL_MS: 8,
 } as const;
 
 /** One free list per power of two, 2^6 bytes upwards; a head is a heap unit, 0 for an empty list. */
@@ -43,19 +47,43 @@ export const SIZE_CLASS_MIN_LOG2 = 6;
 export const PROCESSOR_TABLE = 64;
 export const PROCESSOR_WORDS = 16;
 export const PROCESSOR = {
-  /** One of PROCESSOR_STATE. Written by processor 0 and by the processor itself when it leaves. */
+  /** One of PROCESSOR_STATE. */
   STATE: 0,
   /** Rung (added to and notified) by whoever posted a system message to this processor. */
   DOORBELL: 1,
-  /** 1 while any thread is live on this processor, else 0: an idle processor is quiescent without being asked. */
-  BUSY: 2,
+  /** How many processors have had this number, the present one included. Written by the host before STATE. */
+  INCARNATION: 2,
+  /** The thread as the operating system names it, and when it started, so that a reused name is told apart; 0 if unknown. */
+  TASK: 3,
+  TASK_STARTED: 4,
 } as const;
 
-export const PROCESSOR_STATE = { ABSENT: 0, LIVE: 1, GONE: 2 } as const;
+/**
+ * The life of a processor number. JOINING and LIVE are written by the host and the processor itself; LEAVING by the
+ * processor; GONE by whoever finds out first (by compare-and-swap from what it was); ABSENT by the host, after everybody
+ * has let go of the processor that had the number.
+ */
+export const PROCESSOR_STATE = { ABSENT: 0, JOINING: 1, LIVE: 2, LEAVING: 3, GONE: 4 } as const;
+
+/**
+ * The words of one domain: a cache line per processor, written by its owner except where noted. Offsets in bytes from
+ * the processor's line.
+ */
+export const DOMAIN_LINE_BYTES = 64;
+export const DOMAIN_BYTES: number = PROCESSORS_MAX * DOMAIN_LINE_BYTES;
+export const DOMAIN = {
+  /** 32 bits: 1 while any thread of the domain is live here, else 0: an idle processor is quiescent unasked. */
+  BUSY: 0,
+  /** 64 bits: generation swaps since the processor attached. */
+  SWAPS: 8,
+  /** 64 bits: number of the last portable callback begun here, and of the last one ended. Read by the guardian. */
+  BEGUN: 16,
+  ENDED: 24,
+} as const;
 
 /** Directory of named blocks. */
 export const DIRECTORY: number = PROCESSOR_TABLE + PROCESSORS_MAX * PROCESSOR_WORDS;
-export const DIRECTORY_ENTRIES = 64;
+export const DIRECTORY_ENTRIES = 256;
 export const DIRECTORY_ENTRY_WORDS = 32;
 export const ENTRY = { UNIT: 0, UNITS: 1, NAME_BYTES: 2, NAME: 3 } as const;
 export const NAME_BYTES_MAX: number = (DIRECTORY_ENTRY_WORDS - ENTRY.NAME) * WORD_BYTES;

@@ -26,9 +26,18 @@ import {
   UNIT_BYTES,
   WORD_BYTES,
 } from './layout.ts';
+import { ProcessorOwner } from './owners.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** What all processors of a machine go by, kept in its header. */
+export interface MemorySettings {
+  /** How many there may be. */
+  readonly processors: number;
+  readonly prove: boolean;
+  readonly stallMs: number;
+}
 
 /** Views and allocator over a machine's memory; one instance per processor, all on the same buffer. */
 export class MachineMemory {
@@ -37,10 +46,12 @@ export class MachineMemory {
   readonly i64: BigInt64Array;
   readonly f64: Float64Array;
   readonly u8: Uint8Array;
+  /** Processors the machine has room for. */
+  readonly processors: number;
   readonly #mutex: Mutex;
 
-  /** Attaches to a memory that `MachineMemory.create` has made. */
-  constructor(buffer: SharedArrayBuffer, processor: number) {
+  /** Attaches to a memory that `MachineMemory.create` has made, as the processor of that number and incarnation. */
+  constructor(buffer: SharedArrayBuffer, processor: number, incarnation: number) {
     this.buffer = buffer;
     this.i32 = new Int32Array(buffer);
     this.i64 = new BigInt64Array(buffer);
@@ -49,18 +60,29 @@ export class MachineMemory {
     if (this.i32[HEADER.MAGIC] !== MAGIC || this.i32[HEADER.VERSION] !== LAYOUT_VERSION) {
       throw new InvalidArgumentError('Not the memory of a machine of this version of @k42/rcu.');
     }
-    this.#mutex = new Mutex(this.i32, HEADER.MEMORY_MUTEX, processor, 'the mutex of machine memory');
+    this.processors = this.i32[HEADER.PROCESSORS] as number;
+    // Nothing to repair. Every change is made so that each of its stores leaves lists and directory whole: a block is linked
+    // before the head moves to it, a name is complete before it is counted. A holder that dies in between leaves a block
+    // that nobody has, or a count of bytes in use that is off by one block, and no more than that.
+    this.#mutex = new Mutex(
+      this.i32,
+      HEADER.MEMORY_MUTEX,
+      new ProcessorOwner(this.i32, processor, incarnation),
+      { name: 'the mutex of machine memory', repair: () => {} },
+    );
   }
 
   /** Makes the memory of a new machine. Physical memory is committed by the system only as it is touched. */
-  static create(bytes: number, processors: number): SharedArrayBuffer {
+  static create(bytes: number, settings: MemorySettings): SharedArrayBuffer {
     const rounded = Math.ceil(bytes / UNIT_BYTES) * UNIT_BYTES;
     if (rounded <= HEAP_START_BYTES)
       throw new InvalidArgumentError(`memoryBytes must exceed ${HEAP_START_BYTES}.`);
     const buffer = new SharedArrayBuffer(rounded);
     const words = new Int32Array(buffer);
     // Plain stores: nobody else has the buffer yet; posting it to a worker publishes them.
-    words[HEADER.PROCESSORS] = processors;
+    words[HEADER.PROCESSORS] = settings.processors;
+    words[HEADER.PROVE] = settings.prove ? 1 : 0;
+    words[HEADER.STALL_MS] = settings.stallMs;
     words[HEADER.HEAP_TOP] = HEAP_START_BYTES / UNIT_BYTES;
     words[HEADER.VERSION] = LAYOUT_VERSION;
     words[HEADER.MAGIC] = MAGIC;
@@ -138,6 +160,16 @@ export class MachineMemory {
       this.i32[head] = offset / UNIT_BYTES;
       this.i32[HEADER.ALLOCATED] = (this.i32[HEADER.ALLOCATED] as number) - 2 ** log2 / UNIT_BYTES;
     });
+  }
+
+  /** Whether the machine checks that references are used inside threads only. */
+  get proving(): boolean {
+    return this.i32[HEADER.PROVE] === 1;
+  }
+
+  /** Milliseconds after which a grace period is reported as stalled; 0 for never. */
+  get stallMs(): number {
+    return this.i32[HEADER.STALL_MS] as number;
   }
 
   /** Bytes in allocated (not named) blocks, all processors together. For diagnostics; may be stale. */

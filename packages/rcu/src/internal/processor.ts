@@ -9,58 +9,181 @@
  *
  * Handlers of system messages run between turns: from the event loop, or from `serveSystemMessages` called between
  * turns. They may not block.
+ *
+ * **Death.** A port closes when the thread at its other end is gone, however it went, and not before what that thread
+ * had posted has been delivered. So every processor learns of a death by itself, and tells the host, which sees to it
+ * that the number is free only when everybody has let go of the dead (`membership.ts`).
  */
 import { type MessagePort, receiveMessageOnPort, type Transferable } from 'node:worker_threads';
-import { K42Error, MachineClosedError, ProcessorGoneError } from '../errors.ts';
+import { InvalidArgumentError, K42Error, MachineClosedError, ProcessorGoneError } from '../errors.ts';
+import { channels } from './channels.ts';
 import { PROCESSOR, PROCESSOR_STATE, processorWord } from './layout.ts';
 import type { MachineMemory } from './memory.ts';
-import { RemoteCalls } from './remoteCalls.ts';
-import { threads } from './threads.ts';
-import type { PeerPorts, SystemMessage } from './wire.ts';
+import { type LockOwner, ProcessorOwner } from './owners.ts';
+import { type CallOptions, RemoteCalls } from './remoteCalls.ts';
+import type { Named } from './threads.ts';
+import type { Deceased, Introduction, RemoteFunction, SystemMessage } from './wire.ts';
 
 /** Handles the system messages of one topic, between turns. `from` is the sender's processor number. */
 export type SystemHandler = (from: number, payload: unknown) => void;
 
-interface Peer extends PeerPorts {
+/** A function to call on a processor: the name of an export of the program, or of the module named beside it. */
+export type Target = string | { readonly module: URL | string; readonly name: string };
+
+/** Topics of the messages about processors that are no more. */
+export const GONE = 'rcu/gone';
+export const BURY = 'rcu/bury';
+export const BURIED = 'rcu/buried';
+
+/** What the machine tells a thread that becomes one of its processors. */
+export interface ProcessorIdentity {
   readonly number: number;
+  readonly incarnation: number;
+  readonly name: string;
+  /** Module that calls name by default. */
+  readonly program: string | undefined;
+}
+
+/** What a processor leaves to the layers it is made of. */
+export interface ProcessorServices {
+  /** Runs a call as a thread of the machine's domain, known by the name of `source`. */
+  spawn<R>(work: () => R, source: Named): R;
+  /** Loads a module on every processor, those to come included. */
+  load(processor: Processor, module: string, options: CallOptions): Promise<void>;
 }
 
 export class Processor {
   readonly number: number;
-  /** Processors the machine was booted for: their numbers are 0 to `processors - 1`. */
+  /** How many processors have had this number, this one included. */
+  readonly incarnation: number;
+  /** For people: in errors, reports and the name of the thread. */
+  readonly name: string;
+  /** Processors the machine has room for: their numbers are 0 to `processors - 1`. */
   readonly processors: number;
   readonly memory: MachineMemory;
+  /** This processor as the holder of locks. */
+  readonly owner: LockOwner;
   readonly calls: RemoteCalls;
-  readonly #peers = new Map<number, Peer>();
+  readonly program: string | undefined;
+  readonly #services: ProcessorServices;
+  readonly #peers = new Map<number, Introduction>();
   readonly #handlers = new Map<string, SystemHandler>();
   readonly #goneListeners: ((number: number) => void)[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
   readonly #closedListeners: (() => void)[] = [];
   /** Messages this processor posted to itself. */
   readonly #own: SystemMessage[] = [];
+  readonly #closedPorts = new WeakSet<MessagePort>();
+  #burials: () => Promise<void> = () => Promise.resolve();
   #closed = false;
 
-  constructor(memory: MachineMemory, number: number, processors: number) {
+  constructor(memory: MachineMemory, identity: ProcessorIdentity, services: ProcessorServices) {
     this.memory = memory;
-    this.number = number;
-    this.processors = processors;
+    this.number = identity.number;
+    this.incarnation = identity.incarnation;
+    this.name = identity.name;
+    this.program = identity.program;
+    this.processors = memory.processors;
+    this.owner = new ProcessorOwner(memory.i32, this.number, this.incarnation);
+    this.#services = services;
     this.calls = new RemoteCalls(this);
-    threads.attach(memory.i32, processorWord(number, PROCESSOR.BUSY));
-    this.onSystemMessage('rcu/gone', (_from, payload) => this.peerGone(payload as number));
-    Atomics.store(memory.i32, processorWord(number, PROCESSOR.STATE), PROCESSOR_STATE.LIVE);
+    // The host answers such a message in membership.ts; everybody else lets go of the dead at once.
+    if (this.number !== 0) {
+      this.onSystemMessage(BURY, (from, payload) => {
+        const { number, incarnation } = payload as Deceased;
+        this.peerGone(number, incarnation);
+        this.post(from, BURIED, payload);
+      });
+    }
   }
 
+  // Calls of functions
+
+  /**
+   * Calls an exported function on a processor, as a thread there, and gives its result. Arguments and result are
+   * structured clones. For work of bounded length: a thread holds up grace periods while it lasts.
+   * @throws what the function throws (same name, message, code and fields, not the same class); ProcessorGoneError,
+   *   NoSuchExportError, DeadlineError, MachineClosedError, InvalidArgumentError, DataCloneError; the signal's reason.
+   */
+  async call<R = unknown>(
+    to: number,
+    target: Target,
+    args: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): Promise<R> {
+    return (await this.calls.call(this.#checked(to), this.resolve(target), true, args, options)) as R;
+  }
+
+  /**
+   * As `call`, but what runs is a *program*, not a thread: it may run for hours, holds up no grace period, and starts
+   * threads (`spawn`, calls through handles) for its units of work.
+   */
+  async run<R = unknown>(
+    to: number,
+    target: Target,
+    args: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): Promise<R> {
+    return (await this.calls.call(this.#checked(to), this.resolve(target), false, args, options)) as R;
+  }
+
+  /**
+   * Loads a module on every processor, and on those that join later before they serve; settles when all have it.
+   * @throws what loading it threw (then it is on no list); ProcessorGoneError, DeadlineError, InvalidArgumentError.
+   */
+  async load(module: URL | string, options: CallOptions = {}): Promise<void> {
+    if (this.#closed) throw new MachineClosedError('loading a module');
+    await this.#services.load(this, moduleUrl(module), options);
+  }
+
+  /** Runs a function as a thread of the machine's domain, known by the name of `source`. */
+  spawn<R>(work: () => R, source: Named = work): R {
+    return this.#services.spawn(work, source);
+  }
+
+  /** The function that a target names. @throws InvalidArgumentError */
+  resolve(target: Target): RemoteFunction {
+    if (typeof target !== 'string') return { module: moduleUrl(target.module), name: target.name };
+    if (this.program === undefined) {
+      throw new InvalidArgumentError(
+        `"${target}" names no module, and the machine was booted without a program.`,
+      );
+    }
+    return { module: this.program, name: target };
+  }
+
+  #checked(number: number): number {
+    if (this.#closed) throw new MachineClosedError('calling a function');
+    if (!Number.isInteger(number) || number < 0 || number >= this.processors) {
+      throw new InvalidArgumentError(`No processor ${number} in a machine for ${this.processors}.`);
+    }
+    return number;
+  }
+
+  // System messages
+
   /** Connects to another processor. */
-  introduce(number: number, ports: PeerPorts): void {
-    const peer: Peer = { number, ...ports };
-    this.#peers.set(number, peer);
-    ports.system.on('message', (message: SystemMessage) => this.#handle(number, message));
-    ports.calls.on('message', (message) => this.calls.receive(number, message));
+  introduce(introduction: Introduction): void {
+    const { number, incarnation, system, calls } = introduction;
+    // One that had the number before may be gone without its port having said so yet.
+    const earlier = this.#peers.get(number);
+    if (earlier !== undefined) this.peerGone(number, earlier.incarnation);
+    this.#peers.set(number, introduction);
+    system.on('message', (message: SystemMessage) => this.#handle(number, message));
+    system.on('close', () => {
+      // Everything has been delivered, and the port may not be touched any more: receiving from it crashes Node.
+      this.#closedPorts.add(system);
+      this.peerGone(number, incarnation);
+    });
+    calls.on('message', (message) => this.calls.receive(number, message));
   }
 
   /** The port that carries calls to a processor. @throws ProcessorGoneError, MachineClosedError */
   callsPort(number: number, doing: string): MessagePort {
-    return this.#peer(number, doing).calls;
+    if (this.#closed) throw new MachineClosedError(doing);
+    const peer = this.#peers.get(number);
+    if (peer === undefined) throw new ProcessorGoneError(number, doing);
+    return peer.calls;
   }
 
   /** Registers the handler of a topic; one per topic. */
@@ -81,8 +204,9 @@ export class Processor {
       this.#own.push(message);
       if (this.#own.length === 1) setImmediate(() => this.#serveOwn());
     } else {
-      if (!this.isLive(to)) return;
-      this.#peer(to, `posting "${topic}"`).system.postMessage(message, transfer);
+      const peer = this.#peers.get(to);
+      if (peer === undefined) return;
+      peer.system.postMessage(message, transfer);
     }
     this.ring(to);
   }
@@ -112,33 +236,40 @@ export class Processor {
   /** Receives and handles, synchronously, every system message that has arrived. Call it between turns only. */
   serveSystemMessages(): void {
     this.#serveOwn();
-    for (const peer of this.#peers.values()) {
-      for (
-        let got = receiveMessageOnPort(peer.system);
-        got !== undefined;
-        got = receiveMessageOnPort(peer.system)
-      ) {
-        this.#handle(peer.number, got.message as SystemMessage);
-      }
-    }
+    for (const peer of [...this.#peers.values()]) this.#drain(peer);
   }
+
+  // Who is there
 
   /** Whether a processor is attached and not known to be gone. */
   isLive(number: number): boolean {
-    return Atomics.load(this.memory.i32, processorWord(number, PROCESSOR.STATE)) === PROCESSOR_STATE.LIVE;
+    const state = this.#state(number);
+    return state === PROCESSOR_STATE.LIVE || state === PROCESSOR_STATE.LEAVING;
   }
 
-  /** Whether no counted thread was live on a processor at the moment of the call. */
-  isIdle(number: number): boolean {
-    // Pairs with the stores in Threads.begin() and end().
-    return Atomics.load(this.memory.i32, processorWord(number, PROCESSOR.BUSY)) === 0;
+  /** Whether the very processor that had a number is still attached. */
+  isPresent(number: number, incarnation: number): boolean {
+    // In this order: a number that is reused changes its incarnation before it is live again.
+    return this.isLive(number) && this.#incarnation(number) === incarnation;
   }
 
-  /** Numbers of the processors that are live now, in ascending order. */
+  /** The processors that are attached now, in ascending order. */
+  present(): { processor: number; incarnation: number }[] {
+    const found: { processor: number; incarnation: number }[] = [];
+    for (let number = 0; number < this.processors; number++) {
+      if (this.isLive(number)) found.push({ processor: number, incarnation: this.#incarnation(number) });
+    }
+    return found;
+  }
+
+  /** Numbers of the processors that are attached now, in ascending order. */
   liveProcessors(): number[] {
-    return Array.from({ length: this.processors }, (_, number) => number).filter((number) =>
-      this.isLive(number),
-    );
+    return this.present().map(({ processor }) => processor);
+  }
+
+  /** Name of a processor this one has been introduced to. */
+  nameOf(number: number): string | undefined {
+    return number === this.number ? this.name : this.#peers.get(number)?.name;
   }
 
   /** Calls back when another processor has been found gone. */
@@ -146,16 +277,45 @@ export class Processor {
     this.#goneListeners.push(listener);
   }
 
-  /** Another processor is gone: fails what waits for it. */
-  peerGone(number: number): void {
+  /**
+   * A processor is gone: what it posted before is handled, then what waits for it fails. Harmless when repeated. When it
+   * was the host, the machine is over for this processor as well.
+   */
+  peerGone(number: number, incarnation: number): void {
     const peer = this.#peers.get(number);
-    if (peer === undefined) return;
+    if (this.#closed || peer === undefined || peer.incarnation !== incarnation) return;
+    this.#markGone(number, incarnation);
+    if (!this.#closedPorts.has(peer.system)) this.#drain(peer);
     this.#peers.delete(number);
     peer.system.close();
     peer.calls.close();
     this.calls.processorGone(number);
+    if (channels.processor.hasSubscribers) {
+      const { name } = peer;
+      channels.processor.publish({
+        processor: number,
+        incarnation,
+        name,
+        seenBy: this.number,
+        event: 'gone',
+      });
+    }
     for (const listener of this.#goneListeners) listener(number);
+    if (number === 0) this.close();
+    else if (this.number !== 0) this.post(0, GONE, { number, incarnation } satisfies Deceased);
   }
+
+  /** How the host tells when all deaths known so far have been dealt with. */
+  answerBurials(burials: () => Promise<void>): void {
+    this.#burials = burials;
+  }
+
+  /** On the host: settles when all deaths known so far have been dealt with, everywhere. */
+  burials(): Promise<void> {
+    return this.#burials();
+  }
+
+  // Leaving
 
   /** Registers work to be finished before this processor leaves, such as deferred destructions. */
   onClose(closer: () => Promise<void>): void {
@@ -167,15 +327,22 @@ export class Processor {
     for (const closer of this.#closers.toReversed()) await closer();
   }
 
+  /** From now on calls of exported functions are refused; everything else goes on. */
+  beginLeaving(): void {
+    this.calls.refuse('leaving the machine');
+    this.#changeState(this.number, PROCESSOR_STATE.LIVE, PROCESSOR_STATE.LEAVING);
+  }
+
   /** Registers what to do when this processor has left: failing what can never settle now. */
   onClosed(listener: () => void): void {
     this.#closedListeners.push(listener);
   }
 
-  /** Leaves: no message goes out or comes in after this. */
+  /** Leaves: no message goes out or comes in after this. The others learn of it as of a death. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
-    Atomics.store(this.memory.i32, processorWord(this.number, PROCESSOR.STATE), PROCESSOR_STATE.GONE);
+    this.#markGone(this.number, this.incarnation);
     for (const peer of this.#peers.values()) {
       peer.system.close();
       peer.calls.close();
@@ -189,11 +356,33 @@ export class Processor {
     return this.#closed;
   }
 
-  #peer(number: number, doing: string): Peer {
-    if (this.#closed) throw new MachineClosedError(doing);
-    const peer = this.#peers.get(number);
-    if (peer === undefined) throw new ProcessorGoneError(number, doing);
-    return peer;
+  /** Whoever finds out first writes it. Pairs with every load of the state: nobody waits for the dead any more. */
+  #markGone(number: number, incarnation: number): void {
+    if (this.#incarnation(number) !== incarnation) return;
+    for (const state of [PROCESSOR_STATE.JOINING, PROCESSOR_STATE.LIVE, PROCESSOR_STATE.LEAVING])
+      this.#changeState(number, state, PROCESSOR_STATE.GONE);
+  }
+
+  #changeState(number: number, from: number, to: number): void {
+    Atomics.compareExchange(this.memory.i32, processorWord(number, PROCESSOR.STATE), from, to);
+  }
+
+  #state(number: number): number {
+    return Atomics.load(this.memory.i32, processorWord(number, PROCESSOR.STATE));
+  }
+
+  #incarnation(number: number): number {
+    return Atomics.load(this.memory.i32, processorWord(number, PROCESSOR.INCARNATION));
+  }
+
+  #drain(peer: Introduction): void {
+    for (
+      let got = receiveMessageOnPort(peer.system);
+      got !== undefined;
+      got = receiveMessageOnPort(peer.system)
+    ) {
+      this.#handle(peer.number, got.message as SystemMessage);
+    }
   }
 
   #serveOwn(): void {
@@ -214,4 +403,15 @@ export class Processor {
     }
     handler(from, message.payload);
   }
+}
+
+/** The URL by which every processor loads a module. @throws InvalidArgumentError */
+export function moduleUrl(module: URL | string): string {
+  const url = module instanceof URL ? module.href : module;
+  if (!URL.canParse(url)) {
+    throw new InvalidArgumentError(
+      `A module is named by its URL (new URL('./m.ts', import.meta.url)), not by ${JSON.stringify(url)}.`,
+    );
+  }
+  return url;
 }

@@ -3,17 +3,20 @@
  *
  * A call may carry *context*: values that registered carriers capture at the caller and re-enter at the callee, as an
  * asynchronous context would be on one thread. (`@k42/hotswap` lets its marks travel this way.)
+ *
+ * Calls that arrive before this processor serves (it is still loading the machine's modules) are kept until it does.
  */
 import type { MessagePort, Transferable } from 'node:worker_threads';
 import {
   DeadlineError,
   errorFromWire,
   errorToWire,
+  InvalidArgumentError,
   MachineClosedError,
   NoSuchExportError,
   ProcessorGoneError,
 } from '../errors.ts';
-import { threads } from './threads.ts';
+import type { Named } from './threads.ts';
 import type { CallMessage, RemoteFunction } from './wire.ts';
 
 /** Carries something of the caller's asynchronous context to the processor where its call runs. */
@@ -29,6 +32,44 @@ export interface CallOptions {
   readonly deadlineMs?: number;
   /** Objects to move instead of copying, as in `postMessage`. */
   readonly transfer?: readonly Transferable[];
+  /** Gives the call up with the signal's reason; the callee finds its own signal (`currentCall`) aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** The call that a function runs for. */
+export class CallContext {
+  /** Number of the processor that called. */
+  readonly from: number;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(from: number) {
+    this.from = from;
+  }
+
+  /** Aborted when the caller has given the call up (signal, deadline), or is gone. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  /** @internal */
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+/** A result that moves some of its objects to the caller instead of copying them; made by `moving`. */
+export class Moving {
+  readonly value: unknown;
+  readonly transfer: readonly Transferable[];
+
+  constructor(value: unknown, transfer: readonly Transferable[]) {
+    this.value = value;
+    this.transfer = transfer;
+  }
 }
 
 /** What this needs of its processor. */
@@ -37,14 +78,19 @@ export interface Caller {
   readonly closed: boolean;
   isLive(number: number): boolean;
   callsPort(number: number, doing: string): MessagePort;
+  /** Runs a call as a thread. */
+  spawn<R>(work: () => R, source: Named): R;
 }
 
 interface Pending {
   readonly processor: number;
   readonly what: string;
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (error: unknown) => void;
 }
+
+type Callable = (...args: readonly unknown[]) => unknown;
+type Call = CallMessage & { kind: 'call' };
 
 const carriers: ContextCarrier[] = [];
 
@@ -53,10 +99,22 @@ export function registerContextCarrier(carrier: ContextCarrier): void {
   carriers.push(carrier);
 }
 
+let running: CallContext | undefined;
+
+/** The call that is being begun. */
+export function currentCall(): CallContext | undefined {
+  return running;
+}
+
 export class RemoteCalls {
   readonly #processor: Caller;
   readonly #pending = new Map<number, Pending>();
+  /** Calls of others that run here, by caller and id. */
+  readonly #running = new Map<number, Map<number, CallContext>>();
   readonly #builtins = new Map<string, (...args: never[]) => unknown>();
+  /** Calls that wait until this processor serves; undefined once it does. */
+  #held: (() => void)[] | undefined = [];
+  #refuses: string | undefined;
   #lastId = 0;
 
   constructor(processor: Caller) {
@@ -66,6 +124,18 @@ export class RemoteCalls {
   /** Registers a function of the machine itself, called by name instead of by module. */
   builtin(name: string, run: (...args: never[]) => unknown): void {
     this.#builtins.set(name, run);
+  }
+
+  /** Runs the calls that have waited, and from now on every call as it comes. */
+  serve(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const answer of held) answer();
+  }
+
+  /** From now on calls of exported functions are refused: this processor is leaving. */
+  refuse(doing: string): void {
+    this.#refuses = doing;
   }
 
   /**
@@ -79,32 +149,51 @@ export class RemoteCalls {
     args: readonly unknown[],
     options: CallOptions = {},
   ): Promise<unknown> {
+    const { deadlineMs, signal, transfer = [] } = options;
+    if (deadlineMs !== undefined && !(deadlineMs > 0))
+      throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
+    signal?.throwIfAborted();
     const what = typeof target === 'string' ? target : target.name;
-    if (to === this.#processor.number) return this.#run(target, counted, args);
-    const port = this.#processor.callsPort(to, `calling ${what}`);
     const id = ++this.#lastId;
-    const context = carriers.map((carrier) => carrier.capture());
-    const message: CallMessage = { kind: 'call', id, target, counted, args, context };
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    // Posted first: what cannot be cloned throws here and leaves nothing pending.
-    port.postMessage(message, [...(options.transfer ?? [])]);
-    this.#pending.set(id, { processor: to, what, resolve, reject });
-    const { deadlineMs } = options;
-    if (deadlineMs === undefined) return promise;
-    const timer = setTimeout(() => {
-      this.#pending.delete(id);
-      reject(new DeadlineError(`${what} on processor ${to}`, deadlineMs));
-    }, deadlineMs);
-    return promise.finally(() => clearTimeout(timer));
+    let giveUp: () => void;
+    if (to === this.#processor.number) {
+      const context = new CallContext(to);
+      giveUp = () => context.abort();
+      this.#run(target, counted, args, context).then(
+        (value) => resolve(value instanceof Moving ? value.value : value),
+        reject,
+      );
+    } else {
+      const port = this.#processor.callsPort(to, `calling ${what}`);
+      const context = carriers.map((carrier) => carrier.capture());
+      // Posted first: what cannot be cloned throws here and leaves nothing pending.
+      port.postMessage({ kind: 'call', id, target, counted, args, context } satisfies CallMessage, [
+        ...transfer,
+      ]);
+      this.#pending.set(id, { processor: to, what, resolve, reject });
+      giveUp = () => {
+        this.#pending.delete(id);
+        if (this.#processor.isLive(to)) port.postMessage({ kind: 'abort', id } satisfies CallMessage);
+      };
+    }
+    if (deadlineMs === undefined && signal === undefined) return promise;
+    return bounded(promise, reject, giveUp, options, `${what} on processor ${to}`);
   }
 
   receive(from: number, message: CallMessage): void {
     if (message.kind === 'call') {
-      void this.#answer(from, message);
+      const held = typeof message.target === 'string' ? undefined : this.#held;
+      if (held === undefined) void this.#answer(from, message);
+      else held.push(() => void this.#answer(from, message));
+      return;
+    }
+    if (message.kind === 'abort') {
+      this.#running.get(from)?.get(message.id)?.abort();
       return;
     }
     const pending = this.#pending.get(message.id);
-    // Given up at its deadline: the late result is dropped.
+    // Given up: the late result is dropped.
     if (pending === undefined) return;
     this.#pending.delete(message.id);
     if (message.kind === 'result') pending.resolve(message.value);
@@ -115,6 +204,9 @@ export class RemoteCalls {
     this.#reject((pending) =>
       pending.processor === number ? new ProcessorGoneError(number, `running ${pending.what}`) : undefined,
     );
+    // What it called runs on, but is told that nobody waits for it.
+    for (const context of this.#running.get(number)?.values() ?? []) context.abort();
+    this.#running.delete(number);
   }
 
   closed(): void {
@@ -130,44 +222,99 @@ export class RemoteCalls {
     }
   }
 
-  async #answer(from: number, call: CallMessage & { kind: 'call' }): Promise<void> {
+  async #answer(from: number, call: Call): Promise<void> {
+    const context = new CallContext(from);
+    const ofCaller = this.#running.get(from) ?? new Map<number, CallContext>();
+    this.#running.set(from, ofCaller.set(call.id, context));
     let answer: CallMessage;
+    let transfer: readonly Transferable[] = [];
     try {
       const enter = carriers.reduceRight<() => Promise<unknown>>(
         (inner, carrier, index) => {
           const captured = call.context[index];
           return captured === undefined ? inner : () => carrier.enter(captured, inner);
         },
-        () => this.#run(call.target, call.counted, call.args),
+        () => this.#run(call.target, call.counted, call.args, context),
       );
-      answer = { kind: 'result', id: call.id, value: await enter() };
+      let value = await enter();
+      if (value instanceof Moving) ({ value, transfer } = value);
+      answer = { kind: 'result', id: call.id, value };
     } catch (error) {
       answer = { kind: 'error', id: call.id, error: errorToWire(error) };
     }
-    if (this.#processor.closed || !this.#processor.isLive(from)) return;
+    ofCaller.delete(call.id);
+    // To the very caller: its number may be another processor's by now.
+    if (this.#processor.closed || this.#running.get(from) !== ofCaller) return;
     const port = this.#processor.callsPort(from, 'answering a call');
     try {
-      port.postMessage(answer);
+      port.postMessage(answer, [...transfer]);
     } catch (error) {
       port.postMessage({ kind: 'error', id: call.id, error: errorToWire(error) } satisfies CallMessage);
     }
   }
 
-  async #run(target: RemoteFunction | string, counted: boolean, args: readonly unknown[]): Promise<unknown> {
-    const run = await this.#resolve(target);
-    if (!counted) return run(...args);
-    return threads.run(() => run(...args), typeof target === 'string' ? target : target.name);
+  async #run(
+    target: RemoteFunction | string,
+    counted: boolean,
+    args: readonly unknown[],
+    context: CallContext,
+  ): Promise<unknown> {
+    if (this.#refuses !== undefined && typeof target !== 'string')
+      throw new ProcessorGoneError(this.#processor.number, this.#refuses);
+    const exported = await this.#resolve(target);
+    const run = (): unknown => {
+      const outer = running;
+      running = context;
+      try {
+        return exported(...args);
+      } finally {
+        running = outer;
+      }
+    };
+    if (!counted) return run();
+    return this.#processor.spawn(run, typeof target === 'string' ? { name: target } : target);
   }
 
-  async #resolve(target: RemoteFunction | string): Promise<(...args: readonly unknown[]) => unknown> {
-    if (typeof target === 'string') {
-      const builtin = this.#builtins.get(target);
-      if (builtin === undefined) throw new NoSuchExportError('the machine', target);
-      return builtin as (...args: readonly unknown[]) => unknown;
-    }
-    const module = (await import(target.module)) as Record<string, unknown>;
-    const exported = module[target.name];
-    if (typeof exported !== 'function') throw new NoSuchExportError(target.module, target.name);
-    return exported as (...args: readonly unknown[]) => unknown;
+  async #resolve(target: RemoteFunction | string): Promise<Callable> {
+    if (typeof target !== 'string') return importFunction(target);
+    const builtin = this.#builtins.get(target);
+    if (builtin === undefined) throw new NoSuchExportError('the machine', target);
+    return builtin as Callable;
+  }
+}
+
+/** The function that a target names on this JavaScript thread. @throws NoSuchExportError, what loading the module throws */
+export async function importFunction({ module, name }: RemoteFunction): Promise<Callable> {
+  const loaded = (await import(module)) as Record<string, unknown>;
+  const exported = loaded[name];
+  if (typeof exported !== 'function') throw new NoSuchExportError(module, name);
+  return exported as Callable;
+}
+
+/** A call's promise, given up at its deadline or by its signal. */
+async function bounded(
+  promise: Promise<unknown>,
+  reject: (error: unknown) => void,
+  giveUp: () => void,
+  { deadlineMs, signal }: CallOptions,
+  what: string,
+): Promise<unknown> {
+  const abort = (): void => {
+    giveUp();
+    reject(signal?.reason);
+  };
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer =
+    deadlineMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          giveUp();
+          reject(new DeadlineError(what, deadlineMs));
+        }, deadlineMs);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Threads and their generations, on one processor.
+ * Threads and their generations, on one processor, in one domain.
  *
  * A *thread* is one unit of work. It is counted in the generation that is current when it begins, and counted out of
  * that same generation when it ends. To prove that every thread of this moment has ended, do twice:
@@ -8,13 +8,24 @@
  *
  * The first swap proves that threads older than the present generation are gone and closes the present one to new
  * threads; the second proves that those are gone too. One swap would not do: a thread that began just before the
- * request sits in the current generation, which the first swap says nothing about.
+ * request sits in the current generation, which the first swap says nothing about. (With more generations than two,
+ * one swap for each; see `GENERATIONS`.)
  *
- * The counts are plain numbers: only this processor touches them, and it swaps generations only *between turns* (in a
- * task of its own, with no JavaScript on the stack). Nobody polls: the thread that empties a generation somebody waits
- * for schedules the next swap. The one shared word is BUSY, which lets another processor see without a message that
- * no thread is live here at all. (Paper, 3.2.1; K42's ActiveThrdCnt, whose call-back was never written.)
+ * **Counting.** The counts are plain numbers: only this processor touches them.
+ *
+ * **Swapping.** Only the owner swaps, and only *between turns*: in a microtask or task of its own, when no other
+ * JavaScript is on the stack. A thread that is running synchronously can therefore never be overlooked. Nobody polls:
+ * the thread that empties a generation somebody waits for schedules the next swap.
+ *
+ * **What others see.** Two words of machine memory. BUSY shows without a message that no thread is live here at all.
+ * SWAPS, the number of swaps so far, is what a grace period is made of: whoever reads s there after unlinking something
+ * knows that every thread which may still hold it began at a swap number of at most s, so that all of them have ended
+ * when the number has reached s + GENERATIONS. (Paper, 3.2.1; K42's ActiveThrdCnt, whose call-back was never written.)
+ *
+ * **Names.** Threads that have become asynchronous are kept in a list, so that a stalled grace period can say whom it
+ * waits for. Their records are reused; a record's handlers are made once.
  */
+import { ThreadMisuseError } from '../errors.ts';
 
 /** Number of generations. Two suffice; more only lets swaps run ahead of slow threads. */
 export const GENERATIONS = 2;
@@ -22,121 +33,287 @@ export const GENERATIONS = 2;
 /** What `begin` returns and `end` takes: the generation a thread is counted in. */
 export type Generation = number;
 
+/** Records of ended asynchronous threads that are kept for the next ones. */
+const RECORDS_KEPT = 1024;
+
+/** A function, for its name. */
+export interface Named {
+  readonly name: string;
+}
+
 interface Waiter {
   /** Number of swaps by which every thread of the moment of the request has ended. */
-  readonly elapsedAt: number;
+  readonly target: number;
   readonly callback: () => void;
+  readonly since: number;
 }
 
 /** A thread that is still running, as far as it is known by name. */
 export interface LiveThread {
   readonly name: string;
-  /** `performance.now()` when it began. */
-  readonly beganAt: number;
+  readonly generation: Generation;
+}
+
+/** What one domain looks like on one processor. */
+export interface ThreadsView {
+  /** Threads live now, calls counted by hand (through handles) included. */
+  readonly live: number;
+  /** Live threads by generation. */
+  readonly counts: readonly number[];
+  readonly current: Generation;
+  readonly swaps: number;
+  /** Whether somebody waits for a swap, and since when (`performance.now()` of this processor). */
+  readonly waitedForSince: number | undefined;
+  /** Threads by name whose end the next swap waits for; at most 32 of them. */
+  readonly blockers: readonly string[];
+  /** Threads the next swap waits for, those without a name included. */
+  readonly blocking: number;
+}
+
+/** A member of the list of named threads. */
+export abstract class Listed {
+  /** Neighbours in the list of live threads; undefined while not in it. */
+  previous: Listed | undefined;
+  next: Listed | undefined;
+  generation: Generation = 0;
+  abstract readonly name: string;
+}
+
+class ListHead extends Listed {
+  readonly name: string = '';
+}
+
+/** A spawned thread that has become asynchronous. */
+class AsyncThread extends Listed {
+  /** Whatever gives it its name: looked at only when somebody asks. */
+  source: Named | undefined;
+  readonly fulfilled: (value: unknown) => unknown;
+  readonly rejected: (error: unknown) => never;
+
+  constructor(threads: Threads) {
+    super();
+    this.fulfilled = (value) => {
+      threads.ended(this);
+      return value;
+    };
+    this.rejected = (error) => {
+      threads.ended(this);
+      throw error;
+    };
+  }
+
+  get name(): string {
+    return nameOf(this.source);
+  }
 }
 
 export class Threads {
-  readonly #counts = new Array<number>(GENERATIONS).fill(0);
+  readonly #generations: number;
+  readonly #counts: number[];
   #current: Generation = 0;
   #live = 0;
-  /** Swaps since the processor started; 2^53 of them do not happen. */
+  /** Swaps since this JavaScript thread began; 2^53 of them do not happen. */
   #swaps = 0;
   #waiters: Waiter[] = [];
   #swapScheduled = false;
-  /** Synchronous threads on the stack just now; only spawn() counts here. */
+  /** Synchronous threads on the stack just now; only `run` counts here. */
   #depth = 0;
-  readonly #named = new Set<LiveThread>();
-  /** The BUSY word: this thread's own until a processor is attached. */
-  #busyWords: Int32Array = new Int32Array(new SharedArrayBuffer(4));
+  readonly #list: Listed = new ListHead();
+  #records: AsyncThread | undefined;
+  #recordsKept = 0;
+  /** The shared words: this JavaScript thread's own until a processor is attached. */
+  #words: Int32Array = new Int32Array(new SharedArrayBuffer(4));
+  #longs: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(8));
   #busyIndex = 0;
+  #swapsIndex = 0;
 
-  /** Publishes this processor's idleness in machine memory from now on. */
-  attach(words: Int32Array, busyIndex: number): void {
-    this.#busyWords = words;
+  constructor(generations: number = GENERATIONS) {
+    this.#generations = generations;
+    this.#counts = new Array<number>(generations).fill(0);
+  }
+
+  /** Publishes idleness and swaps in machine memory from now on. */
+  attach(words: Int32Array, busyIndex: number, longs: BigInt64Array, swapsIndex: number): void {
+    this.#words = words;
     this.#busyIndex = busyIndex;
+    this.#longs = longs;
+    this.#swapsIndex = swapsIndex;
+    // Before the processor is live: nobody reads them yet. SWAPS first, so that a busy word never meets a stale number.
+    Atomics.store(longs, swapsIndex, BigInt(this.#swaps));
     Atomics.store(words, busyIndex, this.#live === 0 ? 0 : 1);
+  }
+
+  /** The machine memory belongs to somebody else now. */
+  detach(): void {
+    this.attach(new Int32Array(new SharedArrayBuffer(4)), 0, new BigInt64Array(new SharedArrayBuffer(8)), 0);
   }
 
   /** Counts a thread in. Cost: two additions, and an atomic store when the processor was idle. */
   begin(): Generation {
-    // Before the thread reads anything: pairs with the load in GracePeriods.request(). Either the requester sees
-    // BUSY, or this thread began after the request and sees what was unlinked before it.
-    if (this.#live++ === 0) Atomics.store(this.#busyWords, this.#busyIndex, 1);
+    // Before the thread reads anything: pairs with the load of BUSY in GracePeriods. Either the requester sees it set,
+    // or this thread began after the request and sees what was unlinked before it.
+    if (this.#live++ === 0) Atomics.store(this.#words, this.#busyIndex, 1);
     const generation = this.#current;
     (this.#counts[generation] as number)++;
     return generation;
   }
 
-  /** Counts a thread out of the generation it was counted in. */
+  /** Counts a thread out of the generation it was counted in. @throws ThreadMisuseError if none is counted there. */
   end(generation: Generation): void {
-    const left = --(this.#counts[generation] as number);
-    if (left < 0) throw new Error('@k42/rcu invariant: a thread ended twice');
+    const left = (this.#counts[generation] as number) - 1;
+    if (!(left >= 0))
+      throw new ThreadMisuseError(`No thread of generation ${generation} is live to be ended.`);
+    this.#counts[generation] = left;
     if (left === 0 && this.#waiters.length !== 0) this.#scheduleSwap();
-    // After the thread's last read: pairs with the load in GracePeriods.request().
-    if (--this.#live === 0) Atomics.store(this.#busyWords, this.#busyIndex, 0);
+    // After the thread's last read: pairs with the load of BUSY in GracePeriods.
+    if (--this.#live === 0) Atomics.store(this.#words, this.#busyIndex, 0);
+  }
+
+  /** Moves a thread that announces a quiescent state into the current generation; gives that. */
+  renew(generation: Generation): Generation {
+    if (generation === this.#current) return generation;
+    // In first: the processor stays busy throughout.
+    const renewed = this.begin();
+    this.end(generation);
+    return renewed;
   }
 
   /** Runs a function as a thread; see `spawn` in `generations.ts`. */
-  run<R>(work: () => R, name: string): R {
+  run<R>(work: () => R, source: Named = work): R {
     const generation = this.begin();
     this.#depth++;
     let result: R;
     try {
       result = work();
     } catch (error) {
+      this.#depth--;
       this.end(generation);
       throw error;
-    } finally {
-      this.#depth--;
     }
-    if (!isThenable(result)) {
-      this.end(generation);
-      return result;
+    this.#depth--;
+    if (isThenable(result)) return this.#adopt(result, generation, source) as R;
+    this.end(generation);
+    return result;
+  }
+
+  /** The thread lasts until the promise settles; a derived promise is given, so that it has been counted out by then. */
+  #adopt(result: PromiseLike<unknown>, generation: Generation, source: Named): Promise<unknown> {
+    let record = this.#records;
+    if (record === undefined) record = new AsyncThread(this);
+    else {
+      this.#records = record.next as AsyncThread | undefined;
+      this.#recordsKept--;
     }
-    const thread: LiveThread = { name, beganAt: performance.now() };
-    this.#named.add(thread);
-    const settled = (): void => {
-      this.#named.delete(thread);
-      this.end(generation);
-    };
-    // A derived promise, not the same one: it is counted out first, and an unhandled rejection stays unhandled.
-    return result.then(
-      (value: unknown) => {
-        settled();
-        return value;
-      },
-      (error: unknown) => {
-        settled();
-        throw error;
-      },
-    ) as R;
+    record.source = source;
+    this.list(record, generation);
+    // A thenable of another kind may settle more than once; a promise made of it does not.
+    const promise = result instanceof Promise ? result : Promise.resolve(result);
+    // Derived: an unhandled rejection stays unhandled.
+    return promise.then(record.fulfilled, record.rejected);
+  }
+
+  /** An asynchronous thread has settled. */
+  ended(record: AsyncThread): void {
+    this.unlist(record);
+    record.source = undefined;
+    if (this.#recordsKept < RECORDS_KEPT) {
+      record.next = this.#records;
+      this.#records = record;
+      this.#recordsKept++;
+    }
+    this.end(record.generation);
+  }
+
+  /** Puts a thread into the list of those known by name. */
+  list(thread: Listed, generation: Generation): void {
+    const head = this.#list;
+    thread.generation = generation;
+    thread.previous = head;
+    thread.next = head.next;
+    if (head.next !== undefined) head.next.previous = thread;
+    head.next = thread;
+  }
+
+  unlist(thread: Listed): void {
+    const { previous, next } = thread;
+    if (previous !== undefined) previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    thread.previous = undefined;
+    thread.next = undefined;
   }
 
   /** Calls back, between turns, once every thread that is live now on this processor has ended. */
   whenElapsed(callback: () => void): void {
-    this.#waiters.push({ elapsedAt: this.#swaps + GENERATIONS, callback });
+    this.#wait(this.#swaps + this.#generations, callback);
     this.#scheduleSwap();
   }
 
-  /** True inside the synchronous part of a thread started by spawn(). */
+  /** Calls back once so many swaps have been made. Between turns only: it may call back, and swap, at once. */
+  whenSwapped(target: number, callback: () => void): void {
+    if (this.#swaps >= target) {
+      callback();
+      return;
+    }
+    this.#wait(target, callback);
+    this.#swapWhilePossible();
+  }
+
+  /** Number of swaps by which every thread of this moment will have ended. */
+  get elapsedAt(): number {
+    return this.#swaps + this.#generations;
+  }
+
+  get swaps(): number {
+    return this.#swaps;
+  }
+
+  /** True inside the synchronous part of a thread started by `run`. */
   get insideThread(): boolean {
     return this.#depth !== 0;
   }
 
-  /** Threads live now, asynchronous calls through handles included. */
+  /** Threads live now, calls counted by hand included. */
   get live(): number {
     return this.#live;
   }
 
-  /** The live threads that were spawned and have become asynchronous, oldest first. */
+  /** The live threads known by name, oldest first. Cost: proportional to their number. */
   named(): LiveThread[] {
-    return [...this.#named];
+    const threads: LiveThread[] = [];
+    for (let thread = this.#list.next; thread !== undefined; thread = thread.next)
+      threads.push({ name: thread.name, generation: thread.generation });
+    return threads.reverse();
+  }
+
+  view(): ThreadsView {
+    const next = (this.#current + 1) % this.#generations;
+    const waited = this.#waiters.length !== 0;
+    const blockers: string[] = [];
+    if (waited) {
+      for (const { name, generation } of this.named()) {
+        if (generation === next && blockers.length < 32) blockers.push(name);
+      }
+    }
+    return {
+      live: this.#live,
+      counts: [...this.#counts],
+      current: this.#current,
+      swaps: this.#swaps,
+      waitedForSince: waited ? Math.min(...this.#waiters.map((waiter) => waiter.since)) : undefined,
+      blockers,
+      blocking: waited ? (this.#counts[next] as number) : 0,
+    };
+  }
+
+  #wait(target: number, callback: () => void): void {
+    this.#waiters.push({ target, callback, since: performance.now() });
   }
 
   #scheduleSwap(): void {
     if (this.#swapScheduled) return;
     this.#swapScheduled = true;
-    setImmediate(() => {
+    // A microtask runs when the stack is empty: what is between turns begins there.
+    queueMicrotask(() => {
       this.#swapScheduled = false;
       this.#swapWhilePossible();
     });
@@ -144,20 +321,23 @@ export class Threads {
 
   #swapWhilePossible(): void {
     while (this.#waiters.length !== 0) {
-      const next = (this.#current + 1) % GENERATIONS;
+      const next = (this.#current + 1) % this.#generations;
       // Not empty: the thread that empties it will schedule the next try.
       if (this.#counts[next] !== 0) return;
       this.#current = next;
       this.#swaps++;
-      const elapsed = this.#waiters.filter((waiter) => waiter.elapsedAt <= this.#swaps);
-      this.#waiters = this.#waiters.filter((waiter) => waiter.elapsedAt > this.#swaps);
-      for (const waiter of elapsed) runCallback(waiter.callback);
+      // Pairs with the loads of SWAPS in GracePeriods: the generation was found empty before this store.
+      Atomics.store(this.#longs, this.#swapsIndex, BigInt(this.#swaps));
+      const reached = this.#waiters.filter((waiter) => waiter.target <= this.#swaps);
+      if (reached.length === 0) continue;
+      this.#waiters = this.#waiters.filter((waiter) => waiter.target > this.#swaps);
+      for (const waiter of reached) runGuarded(waiter.callback);
     }
   }
 }
 
 /** A callback that throws is an uncaught exception of its own and does not keep the others from running. */
-function runCallback(callback: () => void): void {
+export function runGuarded(callback: () => void): void {
   try {
     callback();
   } catch (error) {
@@ -170,9 +350,11 @@ function runCallback(callback: () => void): void {
 /** What an asynchronous function or method returns, native promise or not. */
 export function isThenable<R>(value: R): value is R & PromiseLike<unknown> {
   return (
-    typeof (value as { then?: unknown } | null | undefined)?.then === 'function' && typeof value === 'object'
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
   );
 }
 
-/** The threads of this JavaScript thread: one per copy of the module, whether or not a machine is attached yet. */
-export const threads: Threads = new Threads();
+/** The name under which diagnostics know the thread that runs a function. */
+export function nameOf(source: Named | undefined): string {
+  return source === undefined || source.name === '' ? '(anonymous thread)' : source.name;
+}

@@ -1,6 +1,6 @@
 /** Program of the machine tests: what they run on other processors. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterGracePeriod, currentProcessor, Mutex, spawn, synchronize } from '@k42/rcu';
+import { currentProcessor, Mutex, rcu, spawn } from '@k42/rcu';
 
 export function whoAmI(): number {
   return currentProcessor().number;
@@ -32,6 +32,7 @@ export const TORTURE = {
   ERRORS: 2,
   MUTEX: 3,
   COUNTER: 4,
+  READS: 5,
   ELEMENTS: 8,
   COUNT: 16,
   BYTES: 256,
@@ -56,15 +57,16 @@ export async function tortureReader(turns: number): Promise<number> {
       }
     });
     reads++;
+    Atomics.add(memory.i32, base + TORTURE.READS, 1);
   }
   return reads;
 }
 
 /** Adds to a plain shared word under the mutex, so that lost exclusion shows as lost additions. */
 export function addUnderMutex(times: number): void {
-  const { memory, number } = currentProcessor();
+  const { memory, owner } = currentProcessor();
   const base = memory.block('test/torture', TORTURE.BYTES) / 4;
-  const mutex = new Mutex(memory.i32, base + TORTURE.MUTEX, number);
+  const mutex = new Mutex(memory.i32, base + TORTURE.MUTEX, owner);
   for (let i = 0; i < times; i++) {
     mutex.withLock(() => {
       memory.i32[base + TORTURE.COUNTER] = (memory.i32[base + TORTURE.COUNTER] as number) + 1;
@@ -73,7 +75,7 @@ export function addUnderMutex(times: number): void {
 }
 
 export async function synchronizeHere(): Promise<void> {
-  await synchronize();
+  await rcu.synchronize();
 }
 
 let callbackRan = false;
@@ -81,7 +83,7 @@ let callbackRan = false;
 export function deferSomething(): void {
   const { memory } = currentProcessor();
   const base = memory.block('test/torture', TORTURE.BYTES) / 4;
-  afterGracePeriod(() => {
+  rcu.call(() => {
     callbackRan = true;
     Atomics.add(memory.i32, base + TORTURE.COUNTER, 1);
   });

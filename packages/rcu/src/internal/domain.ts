@@ -1,0 +1,355 @@
+/**
+ * A domain on this JavaScript thread: its threads, its callbacks, its part in grace periods.
+ *
+ * Domains are known by name throughout the machine. A processor makes its part of one when it first uses it, or when
+ * another asks for a grace period there. The threads exist without a machine; everything that concerns other processors
+ * (`DomainPart`) exists while this thread is attached to one.
+ */
+import {
+  GracePeriodDeadlineError,
+  GracePeriodDeadlockError,
+  InvalidArgumentError,
+  MachineClosedError,
+  NotAttachedError,
+} from '../errors.ts';
+import { CALLBACK_LIMITS, type CallbackLimits, Callbacks } from './callbacks.ts';
+import { currentProcessorIfAny, onAttach } from './current.ts';
+import {
+  ANSWER,
+  type AnswerMessage,
+  ASK,
+  type AskMessage,
+  GracePeriods,
+  type Target,
+} from './gracePeriods.ts';
+import { DOMAIN, DOMAIN_BYTES, DOMAIN_LINE_BYTES } from './layout.ts';
+import type { Processor } from './processor.ts';
+import { isInsideProved, isProving, proveThread, runProved } from './prove.ts';
+import { describeStall, warnOfStall } from './stall.ts';
+import { Thread } from './thread.ts';
+import { type Named, Threads, type ThreadsView } from './threads.ts';
+
+const SYNCHRONIZE_DEADLINE_MS = 30_000;
+const BARRIER_DEADLINE_MS = 30_000;
+const BARRIER = 'rcu/barrier';
+const BARRIER_DONE = 'rcu/barrier-done';
+
+/** The domain that every thread belongs to unless it says otherwise. */
+export const MACHINE_DOMAIN = 'machine';
+
+/** A moment that can be asked about later: see `Domain.startPoll`. Clonable; good on every processor of the machine. */
+export interface Cookie {
+  readonly domain: string;
+  readonly targets: readonly Target[];
+}
+
+export interface WaitOptions {
+  /** Milliseconds to wait at most. Default 30 000. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface SynchronizeOptions extends WaitOptions {
+  /** Begin a grace period of one's own at once, instead of sharing the next one. Default false. */
+  readonly expedited?: boolean;
+}
+
+/** One domain on one processor, for diagnostics. */
+export interface DomainView extends ThreadsView {
+  readonly name: string;
+  readonly callbacksPending: number;
+  readonly gracePeriods: readonly { readonly waitedMs: number; readonly waitingFor: readonly number[] }[];
+  readonly gracePeriodsEnded: number;
+}
+
+/** What a domain has to do with the other processors, while this thread is one. */
+export class DomainPart {
+  readonly processor: Processor;
+  readonly callbacks: Callbacks;
+  readonly gracePeriods: GracePeriods;
+  /** Byte offset of this processor's line of the domain's words. */
+  readonly line: number;
+  readonly #name: string;
+  readonly #barriers = new Map<number, { readonly waitingFor: number; readonly done: () => void }>();
+  #lastBarrier = 0;
+
+  constructor(processor: Processor, name: string, threads: Threads, limits: CallbackLimits) {
+    this.processor = processor;
+    this.#name = name;
+    const { memory } = processor;
+    const words = memory.block(`rcu/domain/${name}`, DOMAIN_BYTES);
+    this.line = words + processor.number * DOMAIN_LINE_BYTES;
+    threads.attach(memory.i32, (this.line + DOMAIN.BUSY) / 4, memory.i64, (this.line + DOMAIN.SWAPS) / 8);
+    // A new incarnation's portable callbacks are numbered from 1 again; the guardian has done with the last one's.
+    Atomics.store(memory.i64, (this.line + DOMAIN.BEGUN) / 8, 0n);
+    Atomics.store(memory.i64, (this.line + DOMAIN.ENDED) / 8, 0n);
+    this.callbacks = new Callbacks(limits);
+    this.gracePeriods = new GracePeriods(processor, name, threads, words, {
+      callbacksReady: (batch) => this.callbacks.ready(batch),
+      stalled: (waitingFor) => void warnOfStall(processor, name, waitingFor),
+    });
+  }
+
+  /** Asks a processor to say when the callbacks it has been handed so far have run. Settles too if it goes. */
+  askBarrier(processor: number): Promise<void> {
+    return new Promise((done) => {
+      const id = ++this.#lastBarrier;
+      this.#barriers.set(id, { waitingFor: processor, done });
+      this.processor.post(processor, BARRIER, { domain: this.#name, id } satisfies AnswerMessage);
+      if (!this.processor.isLive(processor)) this.barrierDone(id);
+    });
+  }
+
+  barrierDone(id: number): void {
+    const barrier = this.#barriers.get(id);
+    this.#barriers.delete(id);
+    barrier?.done();
+  }
+
+  processorGone(number: number): void {
+    this.gracePeriods.processorGone(number);
+    for (const [id, { waitingFor }] of [...this.#barriers]) if (waitingFor === number) this.barrierDone(id);
+  }
+
+  /** Settles when every callback handed in so far, and every one those hand in, has run. */
+  async drained(): Promise<void> {
+    while (this.callbacks.pending !== 0) await this.callbacks.all();
+  }
+
+  fail(error: Error): void {
+    this.gracePeriods.fail(error);
+    for (const id of [...this.#barriers.keys()]) this.barrierDone(id);
+  }
+}
+
+/** The part of a domain that belongs to this JavaScript thread; `Domain` in `generations.ts` is its public face. */
+export class LocalDomain {
+  readonly name: string;
+  readonly threads: Threads = new Threads();
+  readonly #limits: CallbackLimits;
+  #part: DomainPart | undefined;
+
+  constructor(name: string, limits: CallbackLimits = CALLBACK_LIMITS) {
+    this.name = name;
+    this.#limits = limits;
+  }
+
+  /** @throws NotAttachedError */
+  get part(): DomainPart {
+    if (this.#part === undefined) throw new NotAttachedError();
+    return this.#part;
+  }
+
+  get partIfAny(): DomainPart | undefined {
+    return this.#part;
+  }
+
+  attach(processor: Processor): void {
+    this.#part = new DomainPart(processor, this.name, this.threads, this.#limits);
+  }
+
+  detach(error: Error): void {
+    const part = this.#part;
+    this.#part = undefined;
+    this.threads.detach();
+    part?.fail(error);
+  }
+
+  spawn<R>(work: () => R, source: Named = work): R {
+    return isProving() ? runProved(this.threads, work, source) : this.threads.run(work, source);
+  }
+
+  enter(name: string): Thread {
+    const thread = new Thread(this.threads, name);
+    if (isProving()) proveThread(this.threads, thread);
+    return thread;
+  }
+
+  /** @throws MachineClosedError, CallbackOverflowError, NotAttachedError */
+  call(callback: () => void): boolean {
+    const { callbacks, gracePeriods, processor } = this.part;
+    if (processor.closed) throw new MachineClosedError('handing in a callback');
+    const more = callbacks.admit();
+    gracePeriods.join().callbacks.push(callback);
+    return more;
+  }
+
+  /** As `call`, for a callback that takes turns to complete: a barrier waits until it has. A rejection is uncaught. */
+  callAsync(callback: () => Promise<unknown>): void {
+    const { callbacks } = this.part;
+    this.call(() => void callbacks.hold(callback()));
+  }
+
+  async synchronize({
+    deadlineMs = SYNCHRONIZE_DEADLINE_MS,
+    signal,
+    expedited,
+  }: SynchronizeOptions): Promise<void> {
+    assertDeadline(deadlineMs);
+    if (this.threads.insideThread || isInsideProved(this.threads)) throw new GracePeriodDeadlockError();
+    const { gracePeriods, processor } = this.part;
+    if (processor.closed) throw new MachineClosedError('waiting for a grace period');
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const wait = new Wait(reject, deadlineMs, signal, () => gracePeriods.waitingFor(), processor, this.name);
+    // After a microtask in both cases: no thread of this turn's stack is overlooked.
+    if (expedited === true) queueMicrotask(() => gracePeriods.begin(resolve));
+    else gracePeriods.join().waiters.push({ resolve, reject });
+    // Watched only if it does not end at once, which on an idle machine it does: timers cost more than that.
+    queueMicrotask(() => queueMicrotask(() => wait.watch()));
+    try {
+      await promise;
+    } finally {
+      wait.end();
+    }
+  }
+
+  async barrier({ deadlineMs = BARRIER_DEADLINE_MS, signal }: WaitOptions): Promise<void> {
+    assertDeadline(deadlineMs);
+    if (this.threads.insideThread || isInsideProved(this.threads)) throw new GracePeriodDeadlockError();
+    const { part } = this;
+    signal?.throwIfAborted();
+    const { promise: failed, reject } = Promise.withResolvers<never>();
+    const late = (): number[] => part.processor.liveProcessors();
+    const wait = new Wait(reject, deadlineMs, signal, late, part.processor, this.name);
+    wait.watch();
+    try {
+      await Promise.race([failed, this.#barrier(part)]);
+    } finally {
+      wait.end();
+    }
+  }
+
+  async #barrier(part: DomainPart): Promise<void> {
+    const { processor } = part;
+    const others = processor.liveProcessors().filter((number) => number !== processor.number && number !== 0);
+    await Promise.all([part.callbacks.all(), ...others.map((number) => part.askBarrier(number))]);
+    // The host last: what those who died meanwhile have left behind is its to run.
+    if (processor.number === 0) await answerBarrier(this.name, processor);
+    else await part.askBarrier(0);
+  }
+
+  view(): DomainView {
+    const part = this.#part;
+    return {
+      ...this.threads.view(),
+      name: this.name,
+      callbacksPending: part?.callbacks.pending ?? 0,
+      gracePeriods: part?.gracePeriods.view() ?? [],
+      gracePeriodsEnded: part?.gracePeriods.ended ?? 0,
+    };
+  }
+}
+
+/** Fails a wait at its deadline or by its signal, with a report of what held it up. */
+class Wait {
+  readonly #reject: (error: Error) => void;
+  readonly #deadlineMs: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #waitingFor: () => number[];
+  readonly #processor: Processor;
+  readonly #domain: string;
+  #timer: NodeJS.Timeout | undefined;
+  #over = false;
+
+  constructor(
+    reject: (error: Error) => void,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+    waitingFor: () => number[],
+    processor: Processor,
+    domain: string,
+  ) {
+    this.#reject = reject;
+    this.#deadlineMs = deadlineMs;
+    this.#signal = signal;
+    this.#waitingFor = waitingFor;
+    this.#processor = processor;
+    this.#domain = domain;
+  }
+
+  readonly #onAbort = (): void => this.#reject(this.#signal?.reason as Error);
+
+  watch(): void {
+    if (this.#over) return;
+    this.#timer = setTimeout(() => void this.#late(), this.#deadlineMs);
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  end(): void {
+    this.#over = true;
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  async #late(): Promise<void> {
+    const report = await describeStall(this.#processor, this.#domain, this.#waitingFor());
+    if (!this.#over) this.#reject(new GracePeriodDeadlineError(this.#domain, report, this.#deadlineMs));
+  }
+}
+
+function assertDeadline(deadlineMs: number): void {
+  if (!(deadlineMs > 0)) throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
+}
+
+const domains = new Map<string, LocalDomain>();
+
+/** This JavaScript thread's part of a domain, made if there is none. */
+export function localDomain(name: string, limits?: CallbackLimits): LocalDomain {
+  let domain = domains.get(name);
+  if (domain === undefined) {
+    domain = new LocalDomain(name, limits);
+    domains.set(name, domain);
+    const processor = currentProcessorIfAny();
+    if (processor !== undefined) domain.attach(processor);
+  }
+  return domain;
+}
+
+export function localDomains(): LocalDomain[] {
+  return [...domains.values()];
+}
+
+/** The machine's own domain: one per copy of the module, whether or not a machine is attached yet. */
+export const machineDomain: LocalDomain = localDomain(MACHINE_DOMAIN);
+
+/** Answers a barrier: settles when the callbacks here have run, and those that dead processors left to this one. */
+async function answerBarrier(name: string, processor: Processor): Promise<void> {
+  await processor.burials();
+  await domains.get(name)?.partIfAny?.callbacks.all();
+}
+
+onAttach((processor) => {
+  for (const domain of domains.values()) domain.attach(processor);
+  processor.onSystemMessage(ASK, (from, payload) => {
+    const { domain, id, swaps } = payload as AskMessage;
+    const answer = (): void => processor.post(from, ANSWER, { domain, id } satisfies AnswerMessage);
+    // Handlers run between turns, so an idle processor swaps and answers here and now. One that has never used the domain
+    // has no thread of it.
+    const local = domains.get(domain);
+    if (local === undefined) answer();
+    else local.threads.whenSwapped(swaps, answer);
+  });
+  processor.onSystemMessage(ANSWER, (from, payload) => {
+    const { domain, id } = payload as AnswerMessage;
+    domains.get(domain)?.partIfAny?.gracePeriods.elapsed(id, from);
+  });
+  processor.onSystemMessage(BARRIER, (from, payload) => {
+    const { domain, id } = payload as AnswerMessage;
+    void answerBarrier(domain, processor).then(() => processor.post(from, BARRIER_DONE, { domain, id }));
+  });
+  processor.onSystemMessage(BARRIER_DONE, (_from, payload) => {
+    const { domain, id } = payload as AnswerMessage;
+    domains.get(domain)?.partIfAny?.barrierDone(id);
+  });
+  processor.onGone((number) => {
+    for (const domain of domains.values()) domain.partIfAny?.processorGone(number);
+  });
+  processor.onClose(async () => {
+    for (const domain of domains.values()) await domain.partIfAny?.drained();
+  });
+  processor.onClosed(() => {
+    const error = new MachineClosedError('waiting for a grace period');
+    for (const domain of domains.values()) domain.detach(error);
+  });
+});

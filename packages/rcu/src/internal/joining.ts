@@ -1,0 +1,90 @@
+/**
+ * The newcomer's part in joining a machine; the host's is in `membership.ts`.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { errorFromWire, errorToWire, JoinError } from '../errors.ts';
+import { BUILTIN, registerBuiltins } from './builtins.ts';
+import { assertDetached, attach, detach } from './current.ts';
+import { PROCESSOR, PROCESSOR_STATE, processorWord } from './layout.ts';
+import { MachineMemory } from './memory.ts';
+import { currentTask } from './owners.ts';
+import { Processor, type ProcessorIdentity } from './processor.ts';
+import { setProving } from './prove.ts';
+import { processorServices } from './services.ts';
+import type { Introduction, JoinAnswer, JoinOutcome, JoinRequest, Ticket } from './wire.ts';
+
+/** Makes the calling thread a processor: attached, and known as live to whoever looks. */
+export function becomeProcessor(
+  memory: MachineMemory,
+  identity: ProcessorIdentity,
+  peers: readonly Introduction[],
+): Processor {
+  const processor = new Processor(memory, identity, processorServices);
+  registerBuiltins(processor);
+  setProving(memory.proving);
+  processor.onClosed(() => {
+    detach();
+    setProving(false);
+  });
+  for (const peer of peers) processor.introduce(peer);
+  // The layers above set their words up first: from the next store on this processor is asked.
+  attach(processor);
+  // Pairs with the loads of the state by whoever requests a grace period or loads a module: either they find this one, or
+  // it begins its first thread, or reads the list of modules, after what they changed.
+  Atomics.store(memory.i32, processorWord(identity.number, PROCESSOR.STATE), PROCESSOR_STATE.LIVE);
+  return processor;
+}
+
+/**
+ * Joins a machine over a control channel to its host.
+ * @throws JoinError, MachineFullError as an Error of that code, what loading a module of the machine threw
+ */
+export async function join(
+  ticket: Ticket,
+  control: MessagePort,
+  request: { readonly reserved: number | undefined; readonly name: string | undefined },
+  deadlineMs: number,
+): Promise<Processor> {
+  assertDetached();
+  const { task, started } = currentTask();
+  control.postMessage({ kind: 'join', ...request, task, started } satisfies JoinRequest);
+  let processor: Processor | undefined;
+  const report = (outcome: JoinOutcome): void => control.postMessage(outcome);
+  try {
+    const answer = await answerOf(control, deadlineMs);
+    if (answer.kind === 'refused') throw errorFromWire(answer.error);
+    const { number, incarnation, name, peers } = answer;
+    const memory = new MachineMemory(ticket.memory, number, incarnation);
+    processor = becomeProcessor(memory, { number, incarnation, name, program: ticket.program }, peers);
+    report({ kind: 'live' });
+    // After it has become live: a module that is put on the list from now on is brought here by whoever puts it there.
+    const modules = (await processor.calls.call(0, BUILTIN.MODULES, false, [], { deadlineMs })) as string[];
+    for (const module of modules) await import(module);
+    processor.calls.serve();
+    report({ kind: 'serving' });
+    return processor;
+  } catch (error) {
+    report({ kind: 'failed', error: errorToWire(error) });
+    processor?.close();
+    throw error;
+  } finally {
+    control.close();
+  }
+}
+
+function answerOf(control: MessagePort, deadlineMs: number): Promise<JoinAnswer> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new JoinError(`the host did not answer within ${deadlineMs} ms: is its event loop busy?`)),
+      deadlineMs,
+    );
+    control.once('message', (answer: JoinAnswer) => {
+      clearTimeout(timer);
+      resolve(answer);
+    });
+    control.once('close', () => {
+      clearTimeout(timer);
+      reject(new JoinError('the machine is closed'));
+    });
+  });
+}
