@@ -13,11 +13,12 @@ import { MessageChannel, threadId, Worker, type WorkerOptions } from 'node:worke
 import { BootError, DeadlineError, InvalidArgumentError, JoinError, MachineClosedError } from './errors.ts';
 import { BUILTIN, registerModuleList } from './internal/builtins.ts';
 import { assertDetached, currentProcessor } from './internal/current.ts';
+import { assertDeadline, within } from './internal/deadline.ts';
 import { answerKnocks, knock } from './internal/doors.ts';
 import { becomeProcessor, join } from './internal/joining.ts';
-import { PROCESSOR, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
+import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
 import { leave } from './internal/leaving.ts';
-import { Membership } from './internal/membership.ts';
+import { Membership, type Reservation } from './internal/membership.ts';
 import { MachineMemory } from './internal/memory.ts';
 import { currentTask } from './internal/owners.ts';
 import { moduleUrl, type Processor, type Target } from './internal/processor.ts';
@@ -117,6 +118,7 @@ export class Machine {
     const memory = new MachineMemory(buffer, 0, 1);
     const { task, started } = currentTask();
     // Plain stores: nobody else has the memory yet.
+    memory.i32[processorWord(0, PROCESSOR.STATE)] = PROCESSOR_STATE.JOINING;
     memory.i32[processorWord(0, PROCESSOR.INCARNATION)] = 1;
     memory.i32[processorWord(0, PROCESSOR.TASK)] = task;
     memory.i32[processorWord(0, PROCESSOR.TASK_STARTED)] = started;
@@ -153,13 +155,13 @@ export class Machine {
     try {
       await machine.#loadHere();
       machine.#processor.calls.serve();
-      const numbers = Array.from({ length: options.processors - 1 }, () => machine.#membership.reserve());
+      const places = Array.from({ length: options.processors - 1 }, () => machine.#membership.reserve());
       await Promise.all(
-        numbers.map(async (number) => {
+        places.map(async (place) => {
           try {
-            await machine.#start(number, undefined);
+            await machine.#start(place, undefined);
           } catch (error) {
-            if (booting === 0) booting = number;
+            if (booting === 0) booting = place.number;
             throw error;
           }
         }),
@@ -230,14 +232,15 @@ export class Machine {
    */
   async add(options: { readonly name?: string } = {}): Promise<number> {
     this.#assertOpen('adding a processor');
-    const number = this.#membership.reserve();
+    const place = this.#membership.reserve();
     try {
-      await this.#start(number, options.name);
+      await this.#start(place, options.name);
     } catch (error) {
-      await this.#workers.get(number)?.terminate();
-      throw new BootError(number, error instanceof Error ? error.message : String(error), { cause: error });
+      if (this.#closing !== undefined) throw new MachineClosedError('adding a processor', { cause: error });
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new BootError(place.number, reason, { cause: error });
     }
-    return number;
+    return place.number;
   }
 
   /**
@@ -249,17 +252,21 @@ export class Machine {
   async remove(number: number, options: { readonly deadlineMs?: number } = {}): Promise<void> {
     this.#assertOpen('removing a processor');
     const { deadlineMs = CLOSE_DEADLINE_MS } = options;
+    assertDeadline(deadlineMs);
     if (number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
     if (!this.#membership.serving().includes(number))
       throw new InvalidArgumentError(`No processor ${number} serves.`);
     const departed = this.#membership.departure(number);
+    // Now: once it has departed, another one may have its number.
+    const worker = this.#workers.get(number);
+    const exited = this.#exits.get(number);
     // Dying is a way to leave.
     this.#processor.calls.call(number, BUILTIN.LEAVE, false, [false]).catch(() => {});
     if (await within(departed, deadlineMs)) {
-      await this.#exits.get(number);
+      await exited;
       return;
     }
-    await this.#workers.get(number)?.terminate();
+    await worker?.terminate();
     throw new DeadlineError(`processor ${number} to finish its threads and deferred work`, deadlineMs);
   }
 
@@ -271,7 +278,7 @@ export class Machine {
     this.#assertOpen('making a ticket');
     this.#stopAnswering ??= answerKnocks(this.#ticket.machine, (control) => {
       // Whoever could not join knows why from its own call.
-      this.#membership.admit(control, (number) => this.#nameFor(number)).catch(() => {});
+      this.#membership.admit(control, undefined, (number) => this.#nameFor(number)).catch(() => {});
     });
     return this.#ticket;
   }
@@ -340,18 +347,27 @@ export class Machine {
   }
 
   /** Starts the worker that is to have a number that has been reserved; settles when it serves. */
-  async #start(number: number, givenName: string | undefined): Promise<void> {
+  async #start(place: Reservation, givenName: string | undefined): Promise<void> {
+    const { number } = place;
     const { port1: control, port2: theirs } = new MessageChannel();
     const name = givenName ?? this.#nameFor(number);
     const boot: WorkerBoot = { ticket: this.#ticket, reserved: number, name, control: theirs };
-    const worker = new Worker(workerUrl, {
-      // File descriptors are shared by all processors; one that a leaving worker opened must stay open.
-      trackUnmanagedFds: false,
-      ...this.#options.worker,
-      name,
-      workerData: { k42: boot },
-      transferList: [theirs],
-    });
+    const admitted = this.#membership.admit(control, place, () => name);
+    admitted.catch(() => {});
+    let worker: Worker;
+    try {
+      worker = new Worker(workerUrl, {
+        // File descriptors are shared by all processors; one that a leaving worker opened must stay open.
+        trackUnmanagedFds: false,
+        ...this.#options.worker,
+        name,
+        workerData: { k42: boot },
+        transferList: [theirs],
+      });
+    } catch (error) {
+      control.close();
+      throw error;
+    }
     this.#workers.set(number, worker);
     let cause: unknown;
     worker.on('error', (error) => {
@@ -367,7 +383,6 @@ export class Machine {
     );
     this.#exits.set(number, exited);
     let serving = false;
-    const admitted = this.#membership.admit(control, () => name);
     // Why a worker that never spoke has ended is known by its error event only.
     const died = exited.then(() => {
       throw cause ?? new JoinError('its worker ended before it served');
@@ -377,8 +392,7 @@ export class Machine {
       await Promise.race([admitted, died]);
       serving = true;
     } catch (error) {
-      admitted.catch(() => {});
-      this.#membership.release(number);
+      await worker.terminate();
       throw error;
     }
   }
@@ -408,14 +422,15 @@ export interface JoinOptions {
  */
 export async function joinMachine(ticket: Ticket, options: JoinOptions = {}): Promise<Processor> {
   const { name, deadlineMs = JOIN_DEADLINE_MS } = options;
+  assertDeadline(deadlineMs);
+  const until = performance.now() + deadlineMs;
   if (ticket?.k42 !== 'ticket' || !(ticket.memory instanceof SharedArrayBuffer))
     throw new InvalidArgumentError('Not a ticket of a machine: see Machine.ticket().');
   if (ticket.protocol !== PROTOCOL)
     throw new JoinError(`this copy of @k42/rcu speaks version ${PROTOCOL}, the machine's ${ticket.protocol}`);
-  if (!(deadlineMs > 0)) throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
   assertDetached();
   const control = await knock(ticket, deadlineMs);
-  return join(ticket, control, { reserved: undefined, name }, deadlineMs);
+  return join(ticket, control, { reserved: undefined, name }, Math.max(1, until - performance.now()));
 }
 
 export interface LeaveOptions {
@@ -431,6 +446,7 @@ export interface LeaveOptions {
  */
 export async function leaveMachine(options: LeaveOptions = {}): Promise<void> {
   const { deadlineMs = CLOSE_DEADLINE_MS } = options;
+  assertDeadline(deadlineMs);
   const processor = currentProcessor();
   if (processor.number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
   const left = leave(processor);
@@ -471,20 +487,8 @@ function checked(options: MachineOptions): string | undefined {
       `maxProcessors must be an integer from ${processors} (processors) to ${PROCESSORS_MAX}, not ${maxProcessors}.`,
     );
   }
-  if (!(bootDeadlineMs > 0))
-    throw new InvalidArgumentError(`bootDeadlineMs must be positive, not ${bootDeadlineMs}.`);
+  assertDeadline(bootDeadlineMs, 'bootDeadlineMs');
   if (!Number.isInteger(stallMs) || stallMs < 0 || stallMs > 2 ** 31 - 1)
     throw new InvalidArgumentError(`stallMs must be an integer from 0, not ${stallMs}.`);
   return options.program === undefined ? undefined : moduleUrl(options.program);
-}
-
-/** Whether a promise settles within a time. The timer does not outlive the wait. */
-async function within(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  const { promise: timeout, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, milliseconds, false);
-  try {
-    return await Promise.race([promise.then(() => true), timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -3,7 +3,7 @@
  * other that needs no port beforehand. It brings a port, over which everything else goes.
  */
 import { MessageChannel, type MessagePort, postMessageToThread, threadId } from 'node:worker_threads';
-import { InvalidArgumentError, MachineClosedError } from '../errors.ts';
+import { InvalidArgumentError, JoinError, MachineClosedError } from '../errors.ts';
 import type { Knock, Ticket } from './wire.ts';
 
 /** Machines of this thread that let others join. */
@@ -28,7 +28,10 @@ export function answerKnocks(machine: string, open: (control: MessagePort) => vo
   };
 }
 
-/** Reaches the host of a machine. @throws MachineClosedError, InvalidArgumentError in the host's own thread */
+/**
+ * Reaches the host of a machine.
+ * @throws MachineClosedError; JoinError if the host does not answer; InvalidArgumentError in the host's own thread
+ */
 export async function knock(ticket: Ticket, deadlineMs: number): Promise<MessagePort> {
   if (ticket.host === threadId)
     throw new InvalidArgumentError(
@@ -38,14 +41,23 @@ export async function knock(ticket: Ticket, deadlineMs: number): Promise<Message
   // A listener keeps this thread alive meanwhile; waiting for the promise alone does not.
   const keepAlive = (): void => {};
   control.on('message', keepAlive);
+  let closed = false;
+  control.once('close', () => {
+    closed = true;
+  });
   try {
     const message: Knock = { k42: 'join', machine: ticket.machine, control: theirs };
     await postMessageToThread(ticket.host, message, [theirs], deadlineMs);
   } catch (error) {
     control.close();
+    if ((error as { code?: unknown }).code === 'ERR_WORKER_MESSAGING_TIMEOUT')
+      throw new JoinError(`the host did not answer within ${deadlineMs} ms: is its event loop busy?`, {
+        cause: error,
+      });
     throw new MachineClosedError('joining it', { cause: error });
   } finally {
     control.off('message', keepAlive);
   }
+  if (closed) throw new MachineClosedError('joining it');
   return control;
 }

@@ -31,12 +31,13 @@ export const INTRODUCE = 'rcu/introduce';
 export const INTRODUCED = 'rcu/introduced';
 
 /** A number given out to a processor that is being made. */
-interface Reservation {
+export interface Reservation {
   readonly number: number;
   readonly incarnation: number;
 }
 
 interface Burial extends Deceased {
+  /** Those that have not let go yet; its own number if it may still be about to become live. */
   readonly waitingFor: Set<number>;
 }
 
@@ -52,6 +53,9 @@ export class Membership {
     { readonly waitingFor: Set<number>; readonly done: () => void }
   >();
   readonly #burials = new Map<number, Burial>();
+  readonly #conversations = new Set<Conversation>();
+  /** Incarnations of those with whom the conversation about their joining is not over, by number. */
+  readonly #newcomers = new Map<number, number>();
   #buriedListeners: (() => void)[] = [];
   readonly #serving = new Set<number>([0]);
   readonly #departures = new Map<number, (() => void)[]>();
@@ -72,6 +76,9 @@ export class Membership {
       if (burial?.incarnation === incarnation) this.#letGo(burial, from);
     });
     processor.onGone((number) => this.#bury(number));
+    processor.onClosed(() => {
+      for (const conversation of this.#conversations) conversation.close();
+    });
   }
 
   /** Numbers of the processors that serve, ascending. */
@@ -86,23 +93,18 @@ export class Membership {
     );
   }
 
-  /** Takes a free number. @throws MachineFullError, MachineClosedError */
-  reserve(): number {
+  /** Takes a free number; `admit` gives it back if nothing comes of it. @throws MachineFullError, MachineClosedError */
+  reserve(): Reservation {
     if (this.#closing || this.#processor.closed) throw new MachineClosedError('a processor was joining');
     for (let number = 1; number < this.#processor.processors; number++) {
       if (this.#load(number, PROCESSOR.STATE) !== PROCESSOR_STATE.ABSENT) continue;
       // The incarnation first: whoever sees the state change sees whose it is. Nobody else writes the two now.
-      this.#store(number, PROCESSOR.INCARNATION, this.#load(number, PROCESSOR.INCARNATION) + 1);
+      const incarnation = this.#load(number, PROCESSOR.INCARNATION) + 1;
+      this.#store(number, PROCESSOR.INCARNATION, incarnation);
       this.#store(number, PROCESSOR.STATE, PROCESSOR_STATE.JOINING);
-      return number;
+      return { number, incarnation };
     }
     throw new MachineFullError(this.#processor.processors);
-  }
-
-  /** Gives a number back whose processor never came up. */
-  release(number: number): void {
-    if (this.#load(number, PROCESSOR.STATE) === PROCESSOR_STATE.JOINING)
-      this.#store(number, PROCESSOR.STATE, PROCESSOR_STATE.ABSENT);
   }
 
   /** No processor joins any more. */
@@ -112,61 +114,96 @@ export class Membership {
 
   /**
    * Lets whoever speaks at the other end of a control channel join; gives its number when it serves.
-   * @throws JoinError with what went wrong as its cause; then the number is free again, or will be
+   * @param reserved the place of a worker that the machine has started itself, which has a deadline to come up
+   * @throws JoinError, what loading the machine's modules threw, as the newcomer is told as well; then the number is free
+   *   again, or will be
    */
-  async admit(control: MessagePort, nameFor: (number: number) => string): Promise<number> {
+  async admit(
+    control: MessagePort,
+    reserved: Reservation | undefined,
+    nameFor: (number: number) => string,
+  ): Promise<number> {
     const conversation = new Conversation(control, this.#joinDeadlineMs);
+    this.#conversations.add(conversation);
+    let place = reserved;
+    let introduced = false;
+    void conversation.over.then(() => {
+      this.#conversations.delete(conversation);
+      if (place !== undefined) this.#settled(place);
+    });
     try {
       const request = await conversation.next<JoinRequest>('the request of a joining thread');
-      const joined = this.#lastJoin.then(() => this.#join(request, conversation, nameFor));
+      const joined = this.#lastJoin.then(() => {
+        place ??= this.reserve();
+        introduced = true;
+        return this.#join(place, request, conversation, nameFor);
+      });
       this.#lastJoin = joined.catch(() => {});
-      const number = await joined;
-      const outcome = await conversation.next<JoinOutcome>(
-        `processor ${number} to load the machine's modules`,
-      );
+      await joined;
+      const { number, incarnation } = place as Reservation;
+      // A thread of somebody else's has a deadline of its own, and it is a processor already: it is not thrown out.
+      const doing = `processor ${number} to load the machine's modules`;
+      let outcome: JoinOutcome;
+      do outcome = await conversation.next<JoinOutcome>(doing, reserved !== undefined);
+      while (outcome.kind === 'live');
       if (outcome.kind === 'failed') throw errorFromWire(outcome.error);
-      if (!this.#processor.isLive(number)) throw new ProcessorGoneError(number, 'joining');
+      if (!this.#processor.isPresent(number, incarnation)) throw new ProcessorGoneError(number, 'joining');
       this.#serving.add(number);
       if (channels.processor.hasSubscribers) {
-        const incarnation = this.#load(number, PROCESSOR.INCARNATION);
         const name = this.#processor.nameOf(number);
         channels.processor.publish({ processor: number, incarnation, name, seenBy: 0, event: 'joined' });
       }
-      return number;
-    } finally {
       conversation.close();
+      return number;
+    } catch (error) {
+      // It closes the channel when it has heard this; until then it may still act on a welcome.
+      conversation.say({ kind: 'refused', error: errorToWire(error) } satisfies JoinAnswer);
+      if (place !== undefined) this.#giveUp(place, introduced);
+      if (this.#processor.closed) conversation.close();
+      throw error;
     }
   }
 
+  /** Settles when the newcomer is live. */
   async #join(
+    place: Reservation,
     request: JoinRequest,
     conversation: Conversation,
     nameFor: (number: number) => string,
-  ): Promise<number> {
-    let number: number;
-    try {
-      number = request.reserved ?? this.reserve();
-    } catch (error) {
-      conversation.say({ kind: 'refused', error: errorToWire(error) } satisfies JoinAnswer);
-      throw error;
-    }
-    const incarnation = this.#load(number, PROCESSOR.INCARNATION);
+  ): Promise<void> {
+    const { number, incarnation } = place;
     const name = request.name ?? nameFor(number);
     this.#store(number, PROCESSOR.TASK, request.task);
     this.#store(number, PROCESSOR.TASK_STARTED, request.started);
+    if (!conversation.isOver) this.#newcomers.set(number, incarnation);
+    const peers = await this.#introduce(place, name);
+    const transfer = peers.flatMap(({ system, calls }) => [system, calls]);
+    conversation.say({ kind: 'welcome', number, incarnation, name, peers } satisfies JoinAnswer, transfer);
+    // The next one must find this one live, or they would never be introduced to each other.
     try {
-      const peers = await this.#introduce({ number, incarnation }, name);
-      const transfer = peers.flatMap(({ system, calls }) => [system, calls]);
-      conversation.say({ kind: 'welcome', number, incarnation, name, peers } satisfies JoinAnswer, transfer);
-      // The next one must find this one live, or they would never be introduced to each other.
-      await conversation.next<JoinOutcome>(`processor ${number} to take its place`);
-      return number;
+      const outcome = await conversation.next<JoinOutcome>(`processor ${number} to take its place`);
+      if (outcome.kind === 'failed') throw errorFromWire(outcome.error);
     } catch (error) {
-      conversation.say({ kind: 'refused', error: errorToWire(error) } satisfies JoinAnswer);
-      // As if it had come and gone: those it was introduced to let go of it.
-      this.#processor.peerGone(number, incarnation);
-      throw error;
+      // Pairs with the same in becomeProcessor: it is live, or it never will be. If it is, it goes on.
+      if (this.#changeState(number, PROCESSOR_STATE.JOINING, PROCESSOR_STATE.GONE)) throw error;
     }
+  }
+
+  /**
+   * A newcomer will not come up. One that is live already is a processor, and dies as one. Of any other everybody it was
+   * introduced to lets go; it may still be about to become live, and finds then that it may not (`becomeProcessor`).
+   */
+  #giveUp({ number, incarnation }: Reservation, introduced: boolean): void {
+    if (!introduced) this.#store(number, PROCESSOR.STATE, PROCESSOR_STATE.ABSENT);
+    else if (!this.#processor.isPresent(number, incarnation)) this.#processor.peerGone(number, incarnation);
+  }
+
+  /** A newcomer has heard all it ever will of its joining: it is live by now, or never will be. */
+  #settled({ number, incarnation }: Reservation): void {
+    if (this.#newcomers.get(number) !== incarnation) return;
+    this.#newcomers.delete(number);
+    const burial = this.#burials.get(number);
+    if (burial !== undefined) this.#letGo(burial, number);
   }
 
   /** Makes the newcomer's channels and hands one end of each to those it leads to. */
@@ -223,10 +260,11 @@ export class Membership {
     const waitingFor = new Set(
       this.#processor.liveProcessors().filter((other) => other !== 0 && other !== number),
     );
+    if (this.#newcomers.get(number) === incarnation) waitingFor.add(number);
     const burial: Burial = { number, incarnation, waitingFor };
     this.#burials.set(number, burial);
     for (const other of waitingFor)
-      this.#processor.post(other, BURY, { number, incarnation } satisfies Deceased);
+      if (other !== number) this.#processor.post(other, BURY, { number, incarnation } satisfies Deceased);
     if (waitingFor.size === 0) this.#buried(burial);
   }
 
@@ -249,13 +287,19 @@ export class Membership {
     for (const listener of listeners) listener();
   }
 
-  /** Settles when no burial is under way. Those of processors found gone by others only have begun by then, too. */
+  /** Settles when no burial is under way, those of processors that only others have found gone included. */
   async #allBuried(): Promise<void> {
+    this.#processor.noticeGone();
     if (this.#burials.size !== 0) await new Promise<void>((resolve) => this.#buriedListeners.push(resolve));
   }
 
   #load(number: number, field: number): number {
     return Atomics.load(this.#processor.memory.i32, processorWord(number, field));
+  }
+
+  #changeState(number: number, from: number, to: number): boolean {
+    const word = processorWord(number, PROCESSOR.STATE);
+    return Atomics.compareExchange(this.#processor.memory.i32, word, from, to) === from;
   }
 
   #store(number: number, field: number, value: number): void {
@@ -265,13 +309,15 @@ export class Membership {
 
 /** The control channel to a joining thread: what it says, in order, each within a deadline. */
 class Conversation {
+  /** Settles when either side has closed the channel, or the thread is gone. */
+  readonly over: Promise<void>;
   readonly #port: MessagePort;
   readonly #deadlineMs: number;
   readonly #heard: unknown[] = [];
   #waiting:
     | { readonly resolve: (message: unknown) => void; readonly reject: (error: Error) => void }
     | undefined;
-  #closed = false;
+  #isOver = false;
 
   constructor(port: MessagePort, deadlineMs: number) {
     this.#port = port;
@@ -280,21 +326,26 @@ class Conversation {
       if (this.#waiting === undefined) this.#heard.push(message);
       else this.#waiting.resolve(message);
     });
-    port.on('close', () => {
-      this.#closed = true;
-      this.#waiting?.reject(new JoinError('the joining thread is gone'));
+    this.over = new Promise((resolve) => {
+      port.on('close', () => {
+        this.#isOver = true;
+        this.#waiting?.reject(new JoinError('the joining thread is gone'));
+        resolve();
+      });
     });
   }
 
-  async next<M>(what: string): Promise<M> {
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  async next<M>(what: string, bounded = true): Promise<M> {
     if (this.#heard.length !== 0) return this.#heard.shift() as M;
-    if (this.#closed) throw new JoinError('the joining thread is gone');
+    if (this.#isOver) throw new JoinError('the joining thread is gone');
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#waiting = { resolve, reject };
-    const timer = setTimeout(
-      () => reject(new JoinError(`waited ${this.#deadlineMs} ms for ${what}`)),
-      this.#deadlineMs,
-    );
+    const late = (): void => reject(new JoinError(`waited ${this.#deadlineMs} ms for ${what}`));
+    const timer = bounded ? setTimeout(late, this.#deadlineMs) : undefined;
     try {
       return (await promise) as M;
     } finally {

@@ -22,7 +22,7 @@ import type { MachineMemory } from './memory.ts';
 import { type LockOwner, ProcessorOwner } from './owners.ts';
 import { type CallOptions, RemoteCalls } from './remoteCalls.ts';
 import type { Named } from './threads.ts';
-import type { Deceased, Introduction, RemoteFunction, SystemMessage } from './wire.ts';
+import type { CallMessage, Deceased, Introduction, RemoteFunction, SystemMessage } from './wire.ts';
 
 /** Handles the system messages of one topic, between turns. `from` is the sender's processor number. */
 export type SystemHandler = (from: number, payload: unknown) => void;
@@ -169,13 +169,21 @@ export class Processor {
     const earlier = this.#peers.get(number);
     if (earlier !== undefined) this.peerGone(number, earlier.incarnation);
     this.#peers.set(number, introduction);
-    system.on('message', (message: SystemMessage) => this.#handle(number, message));
-    system.on('close', () => {
-      // Everything has been delivered, and the port may not be touched any more: receiving from it crashes Node.
-      this.#closedPorts.add(system);
-      this.peerGone(number, incarnation);
+    // Nothing of one that is gone reaches whoever has its number after it.
+    const isCurrent = (): boolean => this.#peers.get(number) === introduction;
+    system.on('message', (message: SystemMessage) => {
+      if (isCurrent()) this.#handle(number, message);
     });
-    calls.on('message', (message) => this.calls.receive(number, message));
+    calls.on('message', (message: CallMessage) => {
+      if (isCurrent()) this.calls.receive(number, message);
+    });
+    for (const port of [system, calls]) {
+      port.on('close', () => {
+        // Everything has been delivered, and the port may not be touched any more: receiving from it crashes Node.
+        this.#closedPorts.add(port);
+        this.peerGone(number, incarnation);
+      });
+    }
   }
 
   /** The port that carries calls to a processor. @throws ProcessorGoneError, MachineClosedError */
@@ -285,7 +293,11 @@ export class Processor {
     const peer = this.#peers.get(number);
     if (this.#closed || peer === undefined || peer.incarnation !== incarnation) return;
     this.#markGone(number, incarnation);
-    if (!this.#closedPorts.has(peer.system)) this.#drain(peer);
+    this.#drain(peer);
+    // Results that had been posted reach those who wait for them: the two ports close in no order.
+    for (const message of this.#received(peer, peer.calls)) this.calls.receive(number, message as CallMessage);
+    // What it had posted may have led here already.
+    if (this.#peers.get(number) !== peer) return;
     this.#peers.delete(number);
     peer.system.close();
     peer.calls.close();
@@ -303,6 +315,14 @@ export class Processor {
     for (const listener of this.#goneListeners) listener(number);
     if (number === 0) this.close();
     else if (this.number !== 0) this.post(0, GONE, { number, incarnation } satisfies Deceased);
+  }
+
+  /** Deals with those that others have found gone and this processor has not. */
+  noticeGone(): void {
+    for (const { number, incarnation } of [...this.#peers.values()]) {
+      // Pairs with the store in #markGone: whoever asks this processor after seeing it is answered with the death known.
+      if (this.#state(number) === PROCESSOR_STATE.GONE) this.peerGone(number, incarnation);
+    }
   }
 
   /** How the host tells when all deaths known so far have been dealt with. */
@@ -376,12 +396,15 @@ export class Processor {
   }
 
   #drain(peer: Introduction): void {
-    for (
-      let got = receiveMessageOnPort(peer.system);
-      got !== undefined;
-      got = receiveMessageOnPort(peer.system)
-    ) {
-      this.#handle(peer.number, got.message as SystemMessage);
+    for (const message of this.#received(peer, peer.system)) this.#handle(peer.number, message as SystemMessage);
+  }
+
+  /** What has arrived on a port of a peer, until it is a peer no more: handling a message may have closed the port. */
+  *#received(peer: Introduction, port: MessagePort): Iterable<unknown> {
+    while (this.#peers.get(peer.number) === peer && !this.#closedPorts.has(port)) {
+      const got = receiveMessageOnPort(port);
+      if (got === undefined) return;
+      yield got.message;
     }
   }
 

@@ -60,21 +60,20 @@ export function runProved<R>(threads: Threads, work: () => R, source: Named): R 
   const end = (): void => {
     live = false;
   };
-  const proved = (): R => {
-    let result: R;
+  // What it gives is kept aside: it may be a reference, which nobody may look at once the thread has ended.
+  let result: R | undefined;
+  const proved = (): Promise<unknown> | undefined => {
     try {
       result = storage.run(proof, work);
+      if (isThenable(result)) return Promise.resolve(result).finally(end);
     } catch (error) {
       end();
       throw error;
     }
-    if (!isThenable(result)) {
-      end();
-      return result;
-    }
-    return Promise.resolve(result).finally(end) as R;
+    end();
+    return undefined;
   };
-  return threads.run(proved, source);
+  return (threads.run(proved, source) ?? result) as R;
 }
 
 /** Leaves the proof of a thread held by hand in the running context, for what follows in it. */

@@ -162,7 +162,7 @@ export class RwLock {
   }
 
   /**
-   * Begins to write: waits for the writer before, then for the readers. Returns whether it had to wait for a writer.
+   * Begins to write: waits for the writer before, then for the readers. Returns whether it had to wait.
    * @throws LockDeadlineError naming the writer or reader waited for; OwnerDiedError; LockMisuseError if this processor
    *   is reading or writing, or one of its tasks waits in `writeLockAsync` for readers to leave.
    */
@@ -172,10 +172,10 @@ export class RwLock {
       throw new LockMisuseError(`Processor ${this.#number} reads ${this.#name} and cannot write it.`);
     }
     const drain = { wait: new LockWait(deadlineMs), deadlineMs, next: 0 };
-    const contended = this.#writer.lock(deadlineMs);
+    let contended = this.#writer.lock(deadlineMs);
     this.#beginDrain();
     try {
-      this.#spin(drain);
+      contended = this.#spin(drain) || contended;
       for (let ms = this.#look(drain); ms > 0; ms = this.#look(drain)) {
         // Pairs with the raise of DRAIN in #leave().
         drain.wait.woke(Atomics.wait(this.#words, this.#base + WORD.DRAIN, drain.wait.expected, ms));
@@ -206,10 +206,10 @@ export class RwLock {
     const { deadlineMs = LOCK_DEADLINE_MS, signal } = options;
     assertDeadline(deadlineMs);
     const drain = { wait: new LockWait(deadlineMs), deadlineMs, next: 0 };
-    const { contended } = await this.#writer.lockAsync(options);
+    let { contended } = await this.#writer.lockAsync(options);
     this.#beginDrain();
     try {
-      this.#spin(drain);
+      contended = this.#spin(drain) || contended;
       for (let ms = this.#look(drain); ms > 0; ms = this.#look(drain)) {
         const { wait } = drain;
         // Pairs with the raise of DRAIN in #leave().
@@ -320,8 +320,14 @@ export class RwLock {
     this.#writer.unlock();
   }
 
-  #spin(drain: Drain): void {
-    for (let spin = 0; spin < SPINS && this.#firstReader(drain) !== 0; spin++) pause();
+  /** Gives the readers the time that is not worth a sleep; returns whether there were any. */
+  #spin(drain: Drain): boolean {
+    let spin = 0;
+    while (spin < SPINS && this.#firstReader(drain) !== 0) {
+      spin++;
+      pause();
+    }
+    return spin > 0;
   }
 
   /** The count word of the first processor that reads; 0 if none does. */

@@ -6,14 +6,18 @@
  * it does not hold up grace periods meanwhile.
  */
 import { ThreadMisuseError } from '../errors.ts';
-import { type Generation, Listed, type Threads } from './threads.ts';
+import type { Generation, NamedThread, Threads } from './threads.ts';
 
 const INACTIVE = -1;
 const ENDED = -2;
 
 /** A counted thread. Dispose of it exactly once (`using`), on the processor where it began. */
-export class Thread extends Listed implements Disposable {
+export class Thread implements NamedThread, Disposable {
   readonly name: string;
+  /** @internal */
+  generation: Generation = 0;
+  /** @internal */
+  sequence = 0;
   readonly #threads: Threads;
   /** The generation it is counted in, INACTIVE or ENDED. */
   #counted: Generation;
@@ -23,11 +27,10 @@ export class Thread extends Listed implements Disposable {
   onQuiescent: (() => void) | undefined;
 
   constructor(threads: Threads, name: string) {
-    super();
     this.name = name;
     this.#threads = threads;
     this.#counted = threads.begin();
-    threads.list(this, this.#counted);
+    threads.hold(this, this.#counted);
   }
 
   /** Whether it is counted now: not ended and not deactivated. */
@@ -40,8 +43,8 @@ export class Thread extends Listed implements Disposable {
   }
 
   /**
-   * Announces that this thread holds no reference just now, as if it had ended and begun again. Cost: nothing to
-   * speak of unless a grace period is waiting. @throws ThreadMisuseError if it has ended, is deactivated or holds.
+   * Announces that this thread holds no reference just now, as if it had ended and begun again: a grace period waits for at
+   * most two of them. Cost: a few nanoseconds. @throws ThreadMisuseError if it has ended, is deactivated or holds.
    */
   quiescent(): void {
     this.#assertFree('announce a quiescent state');
@@ -56,7 +59,7 @@ export class Thread extends Listed implements Disposable {
     this.onQuiescent?.();
     const counted = this.#counted;
     this.#counted = INACTIVE;
-    this.#threads.unlist(this);
+    this.#threads.letGo(this);
     this.#threads.end(counted);
   }
 
@@ -68,7 +71,7 @@ export class Thread extends Listed implements Disposable {
       );
     }
     this.#counted = this.#threads.begin();
-    this.#threads.list(this, this.#counted);
+    this.#threads.hold(this, this.#counted);
   }
 
   /** Waits deactivated: gives what `wait` gives, and is active again whether it fulfils or rejects. */
@@ -109,7 +112,7 @@ export class Thread extends Listed implements Disposable {
     this.#assertFree('end');
     const counted = this.#counted;
     this.#counted = ENDED;
-    this.#threads.unlist(this);
+    this.#threads.letGo(this);
     this.#threads.end(counted);
   }
 

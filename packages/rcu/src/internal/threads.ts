@@ -22,8 +22,8 @@
  * knows that every thread which may still hold it began at a swap number of at most s, so that all of them have ended
  * when the number has reached s + GENERATIONS. (Paper, 3.2.1; K42's ActiveThrdCnt, whose call-back was never written.)
  *
- * **Names.** Threads that have become asynchronous are kept in a list, so that a stalled grace period can say whom it
- * waits for. Their records are reused; a record's handlers are made once.
+ * **Names.** Threads that have become asynchronous have records, so that a stalled grace period can say whom it waits for.
+ * Records are reused; a record's handlers are made once.
  */
 import { ThreadMisuseError } from '../errors.ts';
 
@@ -70,28 +70,28 @@ export interface ThreadsView {
   readonly blocking: number;
 }
 
-/** A member of the list of named threads. */
-export abstract class Listed {
-  /** Neighbours in the list of live threads; undefined while not in it. */
-  previous: Listed | undefined;
-  next: Listed | undefined;
-  generation: Generation = 0;
-  abstract readonly name: string;
+/** A thread that is known by name. */
+export interface NamedThread {
+  readonly name: string;
+  generation: Generation;
+  /** When it began, in threads begun; wraps, and serves only to tell who is older. */
+  sequence: number;
 }
 
-class ListHead extends Listed {
-  readonly name: string = '';
-}
-
-/** A spawned thread that has become asynchronous. */
-class AsyncThread extends Listed {
-  /** Whatever gives it its name: looked at only when somebody asks. */
+/** A spawned thread that has become asynchronous, or the record of one that is kept for the next. */
+class AsyncThread implements NamedThread {
+  /** Whatever gives it its name: looked at only when somebody asks. Undefined when no thread has the record. */
   source: Named | undefined;
+  generation: Generation = 0;
+  sequence = 0;
+  /** Its place among the records. */
+  index: number;
+  nextFree: AsyncThread | undefined;
   readonly fulfilled: (value: unknown) => unknown;
   readonly rejected: (error: unknown) => never;
 
-  constructor(threads: Threads) {
-    super();
+  constructor(threads: Threads, index: number) {
+    this.index = index;
     this.fulfilled = (value) => {
       threads.ended(this);
       return value;
@@ -118,9 +118,13 @@ export class Threads {
   #swapScheduled = false;
   /** Synchronous threads on the stack just now; only `run` counts here. */
   #depth = 0;
-  readonly #list: Listed = new ListHead();
-  #records: AsyncThread | undefined;
-  #recordsKept = 0;
+  /** Records of all asynchronous threads, and some that are free. */
+  readonly #records: AsyncThread[] = [];
+  #free: AsyncThread | undefined;
+  #freeCount = 0;
+  /** Threads held by hand. */
+  readonly #held = new Set<NamedThread>();
+  #sequence = 0;
   /** The shared words: this JavaScript thread's own until a processor is attached. */
   #words: Int32Array = new Int32Array(new SharedArrayBuffer(4));
   #longs: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(8));
@@ -183,29 +187,35 @@ export class Threads {
     const generation = this.begin();
     this.#depth++;
     let result: R;
+    let thenable: boolean;
     try {
       result = work();
+      // Here too: it looks at a property of the result, which may throw.
+      thenable = isThenable(result);
     } catch (error) {
       this.#depth--;
       this.end(generation);
       throw error;
     }
     this.#depth--;
-    if (isThenable(result)) return this.#adopt(result, generation, source) as R;
+    if (thenable) return this.#adopt(result as PromiseLike<unknown>, generation, source) as R;
     this.end(generation);
     return result;
   }
 
   /** The thread lasts until the promise settles; a derived promise is given, so that it has been counted out by then. */
   #adopt(result: PromiseLike<unknown>, generation: Generation, source: Named): Promise<unknown> {
-    let record = this.#records;
-    if (record === undefined) record = new AsyncThread(this);
-    else {
-      this.#records = record.next as AsyncThread | undefined;
-      this.#recordsKept--;
+    let record = this.#free;
+    if (record === undefined) {
+      record = new AsyncThread(this, this.#records.length);
+      this.#records.push(record);
+    } else {
+      this.#free = record.nextFree;
+      this.#freeCount--;
     }
     record.source = source;
-    this.list(record, generation);
+    record.generation = generation;
+    record.sequence = this.#nextSequence();
     // A thenable of another kind may settle more than once; a promise made of it does not.
     const promise = result instanceof Promise ? result : Promise.resolve(result);
     // Derived: an unhandled rejection stays unhandled.
@@ -214,32 +224,36 @@ export class Threads {
 
   /** An asynchronous thread has settled. */
   ended(record: AsyncThread): void {
-    this.unlist(record);
     record.source = undefined;
-    if (this.#recordsKept < RECORDS_KEPT) {
-      record.next = this.#records;
-      this.#records = record;
-      this.#recordsKept++;
+    if (this.#freeCount < RECORDS_KEPT) {
+      record.nextFree = this.#free;
+      this.#free = record;
+      this.#freeCount++;
+    } else {
+      // After a flood: the last record takes the place of this one, which is forgotten.
+      const last = this.#records.pop() as AsyncThread;
+      if (last !== record) {
+        this.#records[record.index] = last;
+        last.index = record.index;
+      }
     }
     this.end(record.generation);
   }
 
-  /** Puts a thread into the list of those known by name. */
-  list(thread: Listed, generation: Generation): void {
-    const head = this.#list;
+  /** Makes a thread held by hand known by its name. */
+  hold(thread: NamedThread, generation: Generation): void {
     thread.generation = generation;
-    thread.previous = head;
-    thread.next = head.next;
-    if (head.next !== undefined) head.next.previous = thread;
-    head.next = thread;
+    thread.sequence = this.#nextSequence();
+    this.#held.add(thread);
   }
 
-  unlist(thread: Listed): void {
-    const { previous, next } = thread;
-    if (previous !== undefined) previous.next = next;
-    if (next !== undefined) next.previous = previous;
-    thread.previous = undefined;
-    thread.next = undefined;
+  letGo(thread: NamedThread): void {
+    this.#held.delete(thread);
+  }
+
+  #nextSequence(): number {
+    this.#sequence = (this.#sequence + 1) | 0;
+    return this.#sequence;
   }
 
   /** Calls back, between turns, once every thread that is live now on this processor has ended. */
@@ -279,10 +293,10 @@ export class Threads {
 
   /** The live threads known by name, oldest first. Cost: proportional to their number. */
   named(): LiveThread[] {
-    const threads: LiveThread[] = [];
-    for (let thread = this.#list.next; thread !== undefined; thread = thread.next)
-      threads.push({ name: thread.name, generation: thread.generation });
-    return threads.reverse();
+    const live: NamedThread[] = this.#records.filter((record) => record.source !== undefined);
+    live.push(...this.#held);
+    live.sort((one, other) => (one.sequence - other.sequence) | 0);
+    return live.map(({ name, generation }) => ({ name, generation }));
   }
 
   view(): ThreadsView {

@@ -1,6 +1,6 @@
 /** Program of the machine tests: what they run on other processors. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { currentProcessor, Mutex, rcu, spawn } from '@k42/rcu';
+import { type Cookie, currentProcessor, Domain, Mutex, publish, rcu, rcuDereference, spawn } from '@k42/rcu';
 
 export function whoAmI(): number {
   return currentProcessor().number;
@@ -91,4 +91,50 @@ export function deferSomething(): void {
 
 export function ranAlready(): boolean {
   return callbackRan;
+}
+
+const held = new Map<string, () => void>();
+
+/** Holds a thread of a domain open until `closeThread`. */
+export function openThread(domain: string): void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  held.set(domain, resolve);
+  void Domain.named(domain).spawn(() => promise, { name: 'held open' });
+}
+
+export function closeThread(domain: string): void {
+  held.get(domain)?.();
+  held.delete(domain);
+}
+
+export function startPollHere(): Cookie {
+  return rcu.startPoll();
+}
+
+export function pollHere(cookie: Cookie): boolean {
+  return rcu.poll(cookie);
+}
+
+export function doorbellHere(): number {
+  return currentProcessor().doorbell();
+}
+
+/** Keeps this thread from running its event loop until word 0 of the block is 2. */
+export function standStill(): void {
+  const { memory } = currentProcessor();
+  const word = memory.block('test/standStill', 64) / 4;
+  Atomics.store(memory.i32, word, 1);
+  Atomics.wait(memory.i32, word, 1, 20_000);
+}
+
+/** Reads what a published word of machine memory points to. */
+export function readPublished(word: number): number {
+  const { memory } = currentProcessor();
+  return memory.i32[rcuDereference(memory.i32, word) / 4] as number;
+}
+
+const published = publish({ value: 1 });
+
+export function readOutside(): number {
+  return rcuDereference(published).value;
 }
