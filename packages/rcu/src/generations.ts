@@ -9,6 +9,7 @@
  * readers there hold up only what is retired there.
  */
 import { DoubleRetireError, InvalidArgumentError } from './errors.ts';
+import type { WaitOptions } from './internal/boundedWait.ts';
 import type { CallbackLimits } from './internal/callbacks.ts';
 import {
   type Cookie,
@@ -18,7 +19,6 @@ import {
   MACHINE_DOMAIN,
   machineDomain,
   type SynchronizeOptions,
-  type WaitOptions,
 } from './internal/domain.ts';
 import { NAME_BYTES_MAX } from './internal/layout.ts';
 import { callPortable } from './internal/portable.ts';
@@ -29,8 +29,9 @@ import { importFunction } from './internal/remoteCalls.ts';
 import type { Thread } from './internal/thread.ts';
 import type { Generation, LiveThread } from './internal/threads.ts';
 
+export type { WaitOptions } from './internal/boundedWait.ts';
 export type { CallbackLimits } from './internal/callbacks.ts';
-export type { Cookie, DomainView, SynchronizeOptions, WaitOptions } from './internal/domain.ts';
+export type { Cookie, DomainView, SynchronizeOptions } from './internal/domain.ts';
 export { Published, rcuAssign, rcuDereference } from './internal/references.ts';
 export type { Blocker, ProcessorView, StallReport } from './internal/stall.ts';
 export { Thread } from './internal/thread.ts';

@@ -5,13 +5,8 @@
  * another asks for a grace period there. The threads exist without a machine; everything that concerns other processors
  * (`DomainPart`) exists while this thread is attached to one.
  */
-import {
-  GracePeriodDeadlineError,
-  GracePeriodDeadlockError,
-  InvalidArgumentError,
-  MachineClosedError,
-  NotAttachedError,
-} from '../errors.ts';
+import { GracePeriodDeadlockError, MachineClosedError, NotAttachedError } from '../errors.ts';
+import { BoundedWait, type WaitOptions } from './boundedWait.ts';
 import { CALLBACK_LIMITS, type CallbackLimits, Callbacks } from './callbacks.ts';
 import { currentProcessorIfAny, onAttach } from './current.ts';
 import {
@@ -25,12 +20,10 @@ import {
 import { DOMAIN, DOMAIN_BYTES, DOMAIN_LINE_BYTES } from './layout.ts';
 import type { Processor } from './processor.ts';
 import { isInsideProved, isProving, proveThread, runProved } from './prove.ts';
-import { describeStall, warnOfStall } from './stall.ts';
+import { warnOfStall } from './stall.ts';
 import { Thread } from './thread.ts';
 import { type Named, Threads, type ThreadsView } from './threads.ts';
 
-const SYNCHRONIZE_DEADLINE_MS = 30_000;
-const BARRIER_DEADLINE_MS = 30_000;
 const BARRIER = 'rcu/barrier';
 const BARRIER_DONE = 'rcu/barrier-done';
 
@@ -41,12 +34,6 @@ export const MACHINE_DOMAIN = 'machine';
 export interface Cookie {
   readonly domain: string;
   readonly targets: readonly Target[];
-}
-
-export interface WaitOptions {
-  /** Milliseconds to wait at most. Default 30 000. */
-  readonly deadlineMs?: number;
-  readonly signal?: AbortSignal;
 }
 
 export interface SynchronizeOptions extends WaitOptions {
@@ -180,20 +167,14 @@ export class LocalDomain {
     this.call(() => void callbacks.hold(callback()));
   }
 
-  async synchronize({
-    deadlineMs = SYNCHRONIZE_DEADLINE_MS,
-    signal,
-    expedited,
-  }: SynchronizeOptions): Promise<void> {
-    assertDeadline(deadlineMs);
-    if (this.threads.insideThread || isInsideProved(this.threads)) throw new GracePeriodDeadlockError();
+  async synchronize(options: SynchronizeOptions): Promise<void> {
+    this.#assertOutside();
     const { gracePeriods, processor } = this.part;
     if (processor.closed) throw new MachineClosedError('waiting for a grace period');
-    signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const wait = new Wait(reject, deadlineMs, signal, () => gracePeriods.waitingFor(), processor, this.name);
+    const wait = new BoundedWait(reject, options, processor, this.name, () => gracePeriods.waitingFor());
     // After a microtask in both cases: no thread of this turn's stack is overlooked.
-    if (expedited === true) queueMicrotask(() => gracePeriods.begin(resolve));
+    if (options.expedited === true) queueMicrotask(() => gracePeriods.begin(resolve));
     else gracePeriods.join().waiters.push({ resolve, reject });
     // Watched only if it does not end at once, which on an idle machine it does: timers cost more than that.
     queueMicrotask(() => queueMicrotask(() => wait.watch()));
@@ -204,20 +185,23 @@ export class LocalDomain {
     }
   }
 
-  async barrier({ deadlineMs = BARRIER_DEADLINE_MS, signal }: WaitOptions): Promise<void> {
-    assertDeadline(deadlineMs);
-    if (this.threads.insideThread || isInsideProved(this.threads)) throw new GracePeriodDeadlockError();
+  async barrier(options: WaitOptions): Promise<void> {
+    this.#assertOutside();
     const { part } = this;
-    signal?.throwIfAborted();
     const { promise: failed, reject } = Promise.withResolvers<never>();
-    const late = (): number[] => part.processor.liveProcessors();
-    const wait = new Wait(reject, deadlineMs, signal, late, part.processor, this.name);
+    const everybody = (): number[] => part.processor.liveProcessors();
+    const wait = new BoundedWait(reject, options, part.processor, this.name, everybody);
     wait.watch();
     try {
       await Promise.race([failed, this.#barrier(part)]);
     } finally {
       wait.end();
     }
+  }
+
+  /** @throws GracePeriodDeadlockError where the caller is known to be inside a thread it would wait for */
+  #assertOutside(): void {
+    if (this.threads.insideThread || isInsideProved(this.threads)) throw new GracePeriodDeadlockError();
   }
 
   async #barrier(part: DomainPart): Promise<void> {
@@ -239,57 +223,6 @@ export class LocalDomain {
       gracePeriodsEnded: part?.gracePeriods.ended ?? 0,
     };
   }
-}
-
-/** Fails a wait at its deadline or by its signal, with a report of what held it up. */
-class Wait {
-  readonly #reject: (error: Error) => void;
-  readonly #deadlineMs: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #waitingFor: () => number[];
-  readonly #processor: Processor;
-  readonly #domain: string;
-  #timer: NodeJS.Timeout | undefined;
-  #over = false;
-
-  constructor(
-    reject: (error: Error) => void,
-    deadlineMs: number,
-    signal: AbortSignal | undefined,
-    waitingFor: () => number[],
-    processor: Processor,
-    domain: string,
-  ) {
-    this.#reject = reject;
-    this.#deadlineMs = deadlineMs;
-    this.#signal = signal;
-    this.#waitingFor = waitingFor;
-    this.#processor = processor;
-    this.#domain = domain;
-  }
-
-  readonly #onAbort = (): void => this.#reject(this.#signal?.reason as Error);
-
-  watch(): void {
-    if (this.#over) return;
-    this.#timer = setTimeout(() => void this.#late(), this.#deadlineMs);
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-  }
-
-  end(): void {
-    this.#over = true;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#signal?.removeEventListener('abort', this.#onAbort);
-  }
-
-  async #late(): Promise<void> {
-    const report = await describeStall(this.#processor, this.#domain, this.#waitingFor());
-    if (!this.#over) this.#reject(new GracePeriodDeadlineError(this.#domain, report, this.#deadlineMs));
-  }
-}
-
-function assertDeadline(deadlineMs: number): void {
-  if (!(deadlineMs > 0)) throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
 }
 
 const domains = new Map<string, LocalDomain>();
