@@ -1,3 +1,3 @@
 import { bundle } from '@k42/tooling/tsup';
 
-export default bundle(['src/main.ts', 'src/instance.ts']);
+export default bundle(['src/main.ts', 'src/instance.ts', 'src/grace.ts']);

@@ -62,6 +62,7 @@ test('--list and --help', async () => {
   expect((await bench('--list')).out.split('\n').map((line) => line.split(' ')[0])).toEqual([
     'main',
     'postmark',
+    'grace',
     '',
   ]);
   const { status, out } = await bench('postmark', '--help');
@@ -76,8 +77,8 @@ describe('a wrong command line', () => {
     ['K42_BENCH_OPTION', ['postmark', '--number', '0'], '--number'],
     ['K42_BENCH_OPTION', ['postmark', '--mode', 'fast'], '--mode must be one of'],
     ['K42_BENCH_OPTION', ['postmark', '--nonsense'], "unknown option '--nonsense'"],
-    ['K42_BENCH_SUITE', ['nonsense'], 'main, postmark'],
-    ['K42_BENCH_SUITE', ['nonsense', '--json'], 'main, postmark'],
+    ['K42_BENCH_SUITE', ['nonsense'], 'main, postmark, grace'],
+    ['K42_BENCH_SUITE', ['nonsense', '--json'], 'main, postmark, grace'],
   ])('%s for %j', async (code, args, message) => {
     const { status, out, err } = await bench(...args);
     expect({ status, out }).toEqual({ status: 2, out: '' });
