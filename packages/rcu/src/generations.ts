@@ -109,8 +109,8 @@ export class Domain {
 
   /**
    * Settles once every thread of this domain that is live now, on any processor, has ended. A thread that begins later
-   * is waited for only if it began on a processor that could not swap its generations yet, because a thread older than the
-   * present generation still lived there: so a grace period lasts at most as long as two threads in a row. Requests made while a grace period is under way share the next one; `expedited` ones begin their
+   * is waited for only if it begins on a processor where an earlier grace period still waits for a thread, which keeps the
+   * generations from being swapped: so a grace period lasts at most as long as two threads in a row. Requests made while a grace period is under way share the next one; `expedited` ones begin their
    * own at once. Cost: on an idle machine about a microsecond and no message, else one message to each processor
    * that has live threads, and its answer. Nothing is polled.
    * @throws GracePeriodDeadlockError inside a synchronous thread of the domain (in prove mode inside an asynchronous one

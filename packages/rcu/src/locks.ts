@@ -9,6 +9,6 @@ export { LockDeadlineError, LockMisuseError } from './errors.ts';
 export { OwnerDiedError } from './internal/lockErrors.ts';
 export { Held } from './internal/lockHeld.ts';
 export { type AsyncLockOptions, LOCK_DEADLINE_MS } from './internal/lockWait.ts';
-export { Mutex, type MutexInternals, type MutexOptions } from './internal/mutex.ts';
+export { Mutex, type MutexOptions } from './internal/mutex.ts';
 export type { LockOwner, Owner } from './internal/owners.ts';
 export { RwLock, type RwLockOptions } from './internal/rwLock.ts';

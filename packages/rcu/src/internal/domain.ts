@@ -66,7 +66,11 @@ export class DomainPart {
     const { memory } = processor;
     const words = memory.block(`rcu/domain/${name}`, DOMAIN_BYTES);
     this.line = words + processor.number * DOMAIN_LINE_BYTES;
-    threads.attach(memory.i32, (this.line + DOMAIN.BUSY) / 4, memory.i64, (this.line + DOMAIN.SWAPS) / 8);
+    threads.attach(memory.buffer, {
+      busy: this.line + DOMAIN.BUSY,
+      swaps: this.line + DOMAIN.SWAPS,
+      oldest: this.line + DOMAIN.OLDEST,
+    });
     // A new incarnation's portable callbacks are numbered from 1 again; the guardian has done with the last one's.
     Atomics.store(memory.i64, (this.line + DOMAIN.BEGUN) / 8, 0n);
     Atomics.store(memory.i64, (this.line + DOMAIN.ENDED) / 8, 0n);
@@ -255,13 +259,13 @@ async function answerBarrier(name: string, processor: Processor): Promise<void> 
 onAttach((processor) => {
   for (const domain of domains.values()) domain.attach(processor);
   processor.onSystemMessage(ASK, (from, payload) => {
-    const { domain, id, swaps } = payload as AskMessage;
+    const { domain, id, oldest } = payload as AskMessage;
     const answer = (): void => processor.post(from, ANSWER, { domain, id } satisfies AnswerMessage);
     // Handlers run between turns, so an idle processor swaps and answers here and now. One that has never used the domain
     // has no thread of it.
     const local = domains.get(domain);
     if (local === undefined) answer();
-    else local.threads.whenSwapped(swaps, answer);
+    else local.threads.whenReached(oldest, answer);
   });
   processor.onSystemMessage(ANSWER, (from, payload) => {
     const { domain, id } = payload as AnswerMessage;

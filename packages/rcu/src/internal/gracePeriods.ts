@@ -1,8 +1,8 @@
 /**
  * Grace periods of one domain, as one processor requests them.
  *
- * A grace period is a list of *targets*, one per processor that has a live thread: the number of generation swaps by
- * which every thread of now has ended there (`threads.ts`). A processor that is idle, or goes away, needs none. The
+ * A grace period is a list of *targets*, one per processor that has a live thread: the number that the oldest generation
+ * has there when every thread of now has ended (`threads.ts`). A processor that is idle, or goes away, needs none. The
  * requester asks each of those processors, by a system message, to say when it has got there; but the numbers are in
  * machine memory, so that a *cookie* (a list of targets) can be polled by anybody without asking, and one swap serves
  * all who wait for it, on whichever processor.
@@ -16,7 +16,7 @@
 import { channels } from './channels.ts';
 import { DOMAIN, DOMAIN_LINE_BYTES } from './layout.ts';
 import type { Processor } from './processor.ts';
-import { GENERATIONS, runGuarded, type Threads } from './threads.ts';
+import { runGuarded, type Threads } from './threads.ts';
 
 export const ASK = 'rcu/grace-ask';
 export const ANSWER = 'rcu/grace-answer';
@@ -28,14 +28,14 @@ const IMMEDIATE_MAX = 256;
 export interface Target {
   readonly processor: number;
   readonly incarnation: number;
-  /** Value of the processor's SWAPS by which all threads of the moment have ended. */
-  readonly swaps: number;
+  /** The processor's OLDEST when all threads of the moment have ended. */
+  readonly oldest: number;
 }
 
 export interface AskMessage {
   readonly domain: string;
   readonly id: number;
-  readonly swaps: number;
+  readonly oldest: number;
 }
 
 export interface AnswerMessage {
@@ -129,11 +129,11 @@ export class GracePeriods {
     this.#watch();
     if (channels.gracePeriod.hasSubscribers)
       this.#publish({ id, phase: 'begin', waitingFor: [...waitingFor.keys()] });
-    for (const { processor, swaps } of [...waitingFor.values()]) {
+    for (const { processor, oldest } of [...waitingFor.values()]) {
       if (processor === this.#processor.number) {
-        this.#threads.whenSwapped(swaps, () => this.elapsed(id, processor));
+        this.#threads.whenReached(oldest, () => this.elapsed(id, processor));
       } else {
-        this.#processor.post(processor, ASK, { domain: this.#domain, id, swaps } satisfies AskMessage);
+        this.#processor.post(processor, ASK, { domain: this.#domain, id, oldest } satisfies AskMessage);
       }
     }
     // One that was there above may have gone before its message: it will not answer, and its death may be known already.
@@ -151,28 +151,28 @@ export class GracePeriods {
       if (processor === number) {
         // Its own counts tell; what is on the stack now is a thread of its own, or none.
         if (this.#threads.live !== 0)
-          targets.push({ processor, incarnation, swaps: this.#threads.elapsedAt });
+          targets.push({ processor, incarnation, oldest: this.#threads.elapsedAt });
         continue;
       }
       const line = this.#words + processor * DOMAIN_LINE_BYTES;
       // After whatever the caller unlinked: pairs with the stores in Threads.begin() and end(). Zero: no thread is live
       // there that began before the unlinking was visible.
       if (Atomics.load(memory.i32, (line + DOMAIN.BUSY) / 4) === 0) continue;
-      // Pairs with the store in Threads: whoever may hold the unlinked began at this number of swaps at most.
-      const swaps = Number(Atomics.load(memory.i64, (line + DOMAIN.SWAPS) / 8)) + GENERATIONS;
-      targets.push({ processor, incarnation, swaps });
+      // Pairs with the store in Threads: whoever may hold the unlinked began in a generation of this number at most.
+      const swaps = Number(Atomics.load(memory.i64, (line + DOMAIN.SWAPS) / 8));
+      targets.push({ processor, incarnation, oldest: swaps + 1 });
     }
     return targets;
   }
 
   /** Whether the threads that a target stands for have all ended. Asks nobody. */
-  isReached({ processor, incarnation, swaps }: Target): boolean {
+  isReached({ processor, incarnation, oldest }: Target): boolean {
     if (!this.#processor.isPresent(processor, incarnation)) return true;
     const { memory } = this.#processor;
     const line = this.#words + processor * DOMAIN_LINE_BYTES;
     // As in targets(): idle now means that all older threads have ended.
     if (Atomics.load(memory.i32, (line + DOMAIN.BUSY) / 4) === 0) return true;
-    return Number(Atomics.load(memory.i64, (line + DOMAIN.SWAPS) / 8)) >= swaps;
+    return Number(Atomics.load(memory.i64, (line + DOMAIN.OLDEST) / 8)) >= oldest;
   }
 
   /** A processor has no thread left that a grace period waits for. */

@@ -74,8 +74,9 @@ export const DOMAIN_BYTES: number = PROCESSORS_MAX * DOMAIN_LINE_BYTES;
 export const DOMAIN = {
   /** 32 bits: 1 while any thread of the domain is live here, else 0: an idle processor is quiescent unasked. */
   BUSY: 0,
-  /** 64 bits: generation swaps since the processor attached. */
+  /** 64 bits: number of the current generation, and of the oldest that may have a thread. */
   SWAPS: 8,
+  OLDEST: 32,
   /** 64 bits: number of the last portable callback begun here, and of the last one ended. Read by the guardian. */
   BEGUN: 16,
   ENDED: 24,

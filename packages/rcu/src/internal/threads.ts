@@ -2,32 +2,37 @@
  * Threads and their generations, on one processor, in one domain.
  *
  * A *thread* is one unit of work. It is counted in the generation that is current when it begins, and counted out of
- * that same generation when it ends. To prove that every thread of this moment has ended, do twice:
+ * that same generation when it ends. A *generation swap* finds the other generation without a thread and makes it the
+ * current one. Two swaps prove that every thread of a moment has ended: the first one shows that the threads older than
+ * the present generation are gone, and closes the present one to new threads; the second one shows that those are gone too.
+ * One swap would not do: a thread that began just before the request sits in the current generation, which the first swap
+ * says nothing about.
  *
- *     when the generation that is not current has no thread left, make it the current one
+ * What proves is the first half of a swap, that a generation is found without a thread. Its second half, making it the
+ * current one, is left until somebody asks again: then it is made at once, and waits for nobody. (K42 makes both at the
+ * end of the wait. Then the next request finds the threads that have begun since in its way, and takes twice as long.)
  *
- * The first swap proves that threads older than the present generation are gone and closes the present one to new
- * threads; the second proves that those are gone too. One swap would not do: a thread that began just before the
- * request sits in the current generation, which the first swap says nothing about. (With more generations than two,
- * one swap for each; see `GENERATIONS`.)
+ * **Numbers.** Generations are numbered as they become current: number n is counted in slot n % GENERATIONS. SWAPS is the
+ * number of the current one; OLDEST of the oldest that may have a thread, so all that began in a lower one have ended. The
+ * next one can be opened while there is a slot without a thread: with two of them when OLDEST is SWAPS.
  *
  * **Counting.** The counts are plain numbers: only this processor touches them.
  *
  * **Swapping.** Only the owner swaps, and only *between turns*: in a microtask or task of its own, when no other
  * JavaScript is on the stack. A thread that is running synchronously can therefore never be overlooked. Nobody polls:
- * the thread that empties a generation somebody waits for schedules the next swap.
+ * the thread that empties a generation somebody waits for has the owner look again.
  *
- * **What others see.** Two words of machine memory. BUSY shows without a message that no thread is live here at all.
- * SWAPS, the number of swaps so far, is what a grace period is made of: whoever reads s there after unlinking something
- * knows that every thread which may still hold it began at a swap number of at most s, so that all of them have ended
- * when the number has reached s + GENERATIONS. (Paper, 3.2.1; K42's ActiveThrdCnt, whose call-back was never written.)
+ * **What others see.** Three words of machine memory. BUSY shows without a message that no thread is live here at all.
+ * SWAPS and OLDEST are what a grace period is made of: whoever reads s in SWAPS after unlinking something knows that every
+ * thread which may still hold it began in a generation of at most number s, so that all of them have ended when OLDEST is
+ * past s. (Paper, 3.2.1; K42's ActiveThrdCnt, whose call-back was never written.)
  *
  * **Names.** Threads that have become asynchronous have records, so that a stalled grace period can say whom it waits for.
  * Records are reused; a record's handlers are made once.
  */
 import { ThreadMisuseError } from '../errors.ts';
 
-/** Number of generations. Two suffice; more only lets swaps run ahead of slow threads. */
+/** Slots for generations. Two suffice; with more, swaps can run ahead of slow threads. */
 export const GENERATIONS = 2;
 
 /** What `begin` returns and `end` takes: the generation a thread is counted in. */
@@ -42,7 +47,7 @@ export interface Named {
 }
 
 interface Waiter {
-  /** Number of swaps by which every thread of the moment of the request has ended. */
+  /** What OLDEST must have reached: every thread of the moment of the request has ended then. */
   readonly target: number;
   readonly callback: () => void;
   readonly since: number;
@@ -62,11 +67,11 @@ export interface ThreadsView {
   readonly counts: readonly number[];
   readonly current: Generation;
   readonly swaps: number;
-  /** Whether somebody waits for a swap, and since when (`performance.now()` of this processor). */
+  /** Whether somebody waits for threads to end, and since when (`performance.now()` of this processor). */
   readonly waitedForSince: number | undefined;
-  /** Threads by name whose end the next swap waits for; at most 32 of them. */
+  /** Threads of the oldest generation by name, whose end is waited for; at most 32 of them. */
   readonly blockers: readonly string[];
-  /** Threads the next swap waits for, those without a name included. */
+  /** Threads whose end is waited for, those without a name included. */
   readonly blocking: number;
 }
 
@@ -112,10 +117,12 @@ export class Threads {
   readonly #counts: number[];
   #current: Generation = 0;
   #live = 0;
-  /** Swaps since this JavaScript thread began; 2^53 of them do not happen. */
+  /** Number of the current generation: swaps since this JavaScript thread began; 2^53 of them do not happen. */
   #swaps = 0;
+  /** Number of the oldest generation that may have a thread. */
+  #oldest = 0;
   #waiters: Waiter[] = [];
-  #swapScheduled = false;
+  #advanceScheduled = false;
   /** Synchronous threads on the stack just now; only `run` counts here. */
   #depth = 0;
   /** Records of all asynchronous threads, and some that are free. */
@@ -127,29 +134,32 @@ export class Threads {
   #sequence = 0;
   /** The shared words: this JavaScript thread's own until a processor is attached. */
   #words: Int32Array = new Int32Array(new SharedArrayBuffer(4));
-  #longs: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(8));
+  #longs: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(16));
   #busyIndex = 0;
   #swapsIndex = 0;
+  #oldestIndex = 0;
 
   constructor(generations: number = GENERATIONS) {
     this.#generations = generations;
     this.#counts = new Array<number>(generations).fill(0);
   }
 
-  /** Publishes idleness and swaps in machine memory from now on. */
-  attach(words: Int32Array, busyIndex: number, longs: BigInt64Array, swapsIndex: number): void {
-    this.#words = words;
-    this.#busyIndex = busyIndex;
-    this.#longs = longs;
-    this.#swapsIndex = swapsIndex;
-    // Before the processor is live: nobody reads them yet. SWAPS first, so that a busy word never meets a stale number.
-    Atomics.store(longs, swapsIndex, BigInt(this.#swaps));
-    Atomics.store(words, busyIndex, this.#live === 0 ? 0 : 1);
+  /** Publishes idleness and generations in machine memory from now on: byte offsets of the three words. */
+  attach(buffer: SharedArrayBuffer, at: { busy: number; swaps: number; oldest: number }): void {
+    this.#words = new Int32Array(buffer);
+    this.#longs = new BigInt64Array(buffer);
+    this.#busyIndex = at.busy / 4;
+    this.#swapsIndex = at.swaps / 8;
+    this.#oldestIndex = at.oldest / 8;
+    // Before the processor is live: nobody reads them yet. BUSY last, so that it never comes with a stale number.
+    Atomics.store(this.#longs, this.#swapsIndex, BigInt(this.#swaps));
+    Atomics.store(this.#longs, this.#oldestIndex, BigInt(this.#oldest));
+    Atomics.store(this.#words, this.#busyIndex, this.#live === 0 ? 0 : 1);
   }
 
   /** The machine memory belongs to somebody else now. */
   detach(): void {
-    this.attach(new Int32Array(new SharedArrayBuffer(4)), 0, new BigInt64Array(new SharedArrayBuffer(8)), 0);
+    this.attach(new SharedArrayBuffer(24), { busy: 0, swaps: 8, oldest: 16 });
   }
 
   /** Counts a thread in. Cost: two additions, and an atomic store when the processor was idle. */
@@ -168,7 +178,7 @@ export class Threads {
     if (!(left >= 0))
       throw new ThreadMisuseError(`No thread of generation ${generation} is live to be ended.`);
     this.#counts[generation] = left;
-    if (left === 0 && this.#waiters.length !== 0) this.#scheduleSwap();
+    if (left === 0 && this.#waiters.length !== 0) this.#scheduleAdvance();
     // After the thread's last read: pairs with the load of BUSY in GracePeriods.
     if (--this.#live === 0) Atomics.store(this.#words, this.#busyIndex, 0);
   }
@@ -258,23 +268,23 @@ export class Threads {
 
   /** Calls back, between turns, once every thread that is live now on this processor has ended. */
   whenElapsed(callback: () => void): void {
-    this.#wait(this.#swaps + this.#generations, callback);
-    this.#scheduleSwap();
+    this.#wait(this.elapsedAt, callback);
+    this.#scheduleAdvance();
   }
 
-  /** Calls back once so many swaps have been made. Between turns only: it may call back, and swap, at once. */
-  whenSwapped(target: number, callback: () => void): void {
-    if (this.#swaps >= target) {
+  /** Calls back once OLDEST has reached a number. Between turns only: it may call back, and swap, at once. */
+  whenReached(target: number, callback: () => void): void {
+    if (this.#oldest >= target) {
       callback();
       return;
     }
     this.#wait(target, callback);
-    this.#swapWhilePossible();
+    this.#advance();
   }
 
-  /** Number of swaps by which every thread of this moment will have ended. */
+  /** What OLDEST will have reached when every thread of this moment has ended. */
   get elapsedAt(): number {
-    return this.#swaps + this.#generations;
+    return this.#swaps + 1;
   }
 
   get swaps(): number {
@@ -300,12 +310,12 @@ export class Threads {
   }
 
   view(): ThreadsView {
-    const next = (this.#current + 1) % this.#generations;
+    const oldest = this.#oldest % this.#generations;
     const waited = this.#waiters.length !== 0;
     const blockers: string[] = [];
     if (waited) {
       for (const { name, generation } of this.named()) {
-        if (generation === next && blockers.length < 32) blockers.push(name);
+        if (generation === oldest && blockers.length < 32) blockers.push(name);
       }
     }
     return {
@@ -315,7 +325,7 @@ export class Threads {
       swaps: this.#swaps,
       waitedForSince: waited ? Math.min(...this.#waiters.map((waiter) => waiter.since)) : undefined,
       blockers,
-      blocking: waited ? (this.#counts[next] as number) : 0,
+      blocking: waited ? (this.#counts[oldest] as number) : 0,
     };
   }
 
@@ -323,30 +333,41 @@ export class Threads {
     this.#waiters.push({ target, callback, since: performance.now() });
   }
 
-  #scheduleSwap(): void {
-    if (this.#swapScheduled) return;
-    this.#swapScheduled = true;
+  #scheduleAdvance(): void {
+    if (this.#advanceScheduled) return;
+    this.#advanceScheduled = true;
     // A microtask runs when the stack is empty: what is between turns begins there.
     queueMicrotask(() => {
-      this.#swapScheduled = false;
-      this.#swapWhilePossible();
+      this.#advanceScheduled = false;
+      this.#advance();
     });
   }
 
-  #swapWhilePossible(): void {
+  /** Takes note of generations that have no thread left, calls back who waited for that, and swaps for who waits still. */
+  #advance(): void {
     while (this.#waiters.length !== 0) {
-      const next = (this.#current + 1) % this.#generations;
-      // Not empty: the thread that empties it will schedule the next try.
-      if (this.#counts[next] !== 0) return;
-      this.#current = next;
+      while (this.#oldest < this.#swaps && this.#counts[this.#oldest % this.#generations] === 0) {
+        this.#oldest++;
+        // Pairs with the loads of OLDEST in GracePeriods: the generation was closed, and found empty, before this store.
+        Atomics.store(this.#longs, this.#oldestIndex, BigInt(this.#oldest));
+      }
+      this.#callBack();
+      const needed = this.#waiters.reduce((most, { target }) => Math.max(most, target), 0);
+      // Nobody waits for threads of the current generation; or there is no slot to open: the thread that empties the
+      // oldest generation will have us look again.
+      if (needed <= this.#swaps || this.#swaps - this.#oldest === this.#generations - 1) return;
       this.#swaps++;
-      // Pairs with the loads of SWAPS in GracePeriods: the generation was found empty before this store.
+      this.#current = this.#swaps % this.#generations;
+      // Pairs with the loads of SWAPS in GracePeriods: threads are counted under the new number only after this.
       Atomics.store(this.#longs, this.#swapsIndex, BigInt(this.#swaps));
-      const reached = this.#waiters.filter((waiter) => waiter.target <= this.#swaps);
-      if (reached.length === 0) continue;
-      this.#waiters = this.#waiters.filter((waiter) => waiter.target > this.#swaps);
-      for (const waiter of reached) runGuarded(waiter.callback);
     }
+  }
+
+  #callBack(): void {
+    const reached = this.#waiters.filter((waiter) => waiter.target <= this.#oldest);
+    if (reached.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => waiter.target > this.#oldest);
+    for (const waiter of reached) runGuarded(waiter.callback);
   }
 }
 
