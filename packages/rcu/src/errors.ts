@@ -68,6 +68,16 @@ export class OutOfMachineMemoryError extends K42Error {
   }
 }
 
+/** The directory of named blocks, domains among them, is full. Nothing was made. */
+export class TooManyNamesError extends K42Error {
+  constructor(name: string, max: number) {
+    super(
+      'K42_TOO_MANY_NAMES',
+      `Machine memory has room for ${max} named blocks and none for ${JSON.stringify(name)}.`,
+    );
+  }
+}
+
 /** A processor is not there (never booted, exited or terminated), so what was asked of it cannot happen. */
 export class ProcessorGoneError extends K42Error {
   readonly processor: number;
@@ -224,25 +234,37 @@ export interface WireError {
 /** Causes further down than this are dropped: a chain of causes may be a ring. */
 const CAUSES_MAX = 8;
 
-/** Takes an error (or whatever was thrown) apart for posting. Fields that cannot be cloned are dropped. */
+/**
+ * Takes an error (or whatever was thrown) apart for posting. Fields that cannot be cloned are dropped. Never throws: what
+ * was thrown may be of any shape, and be spiteful.
+ */
 export function errorToWire(thrown: unknown, depth = 0): WireError {
+  try {
+    return takeApart(thrown, depth);
+  } catch {
+    const message = 'Something was thrown that cannot be looked at.';
+    return { name: 'Error', message, stack: undefined, fields: {}, cause: undefined };
+  }
+}
+
+function takeApart(thrown: unknown, depth: number): WireError {
   if (!(thrown instanceof Error)) {
     return { name: 'Error', message: String(thrown), stack: undefined, fields: {}, cause: undefined };
   }
   const fields: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(thrown)) {
+  for (const key of Object.keys(thrown)) {
     if (key === 'name' || key === 'cause') continue;
     try {
-      fields[key] = structuredClone(value);
+      fields[key] = structuredClone((thrown as unknown as Record<string, unknown>)[key]);
     } catch {
-      // Not clonable (a function, a port): the message and the code still say what happened.
+      // Not clonable (a function, a port), or not to be read: the message and the code still say what happened.
     }
   }
   const { name, message, stack, cause } = thrown;
   return {
-    name,
-    message,
-    stack,
+    name: String(name),
+    message: String(message),
+    stack: stack === undefined ? undefined : String(stack),
     fields,
     cause: cause === undefined || depth === CAUSES_MAX ? undefined : errorToWire(cause, depth + 1),
   };

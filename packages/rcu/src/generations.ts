@@ -23,7 +23,7 @@ import {
 import { NAME_BYTES_MAX } from './internal/layout.ts';
 import { callPortable } from './internal/portable.ts';
 import type { Target } from './internal/processor.ts';
-import { isInsideProved, isProving } from './internal/prove.ts';
+import { isInsideProved, isProving, unguarded } from './internal/prove.ts';
 import { Published } from './internal/references.ts';
 import { importFunction } from './internal/remoteCalls.ts';
 import type { Thread } from './internal/thread.ts';
@@ -49,8 +49,6 @@ const NAME_MAX = NAME_BYTES_MAX - 'rcu/domain/'.length;
 export class Domain {
   readonly name: string;
   readonly #local: LocalDomain;
-  /** Retired and not reclaimed. */
-  readonly #retired = new Set<object>();
 
   private constructor(local: LocalDomain) {
     this.name = local.name;
@@ -61,19 +59,19 @@ export class Domain {
 
   /**
    * The domain of that name on this JavaScript thread, made if there is none; other processors use it by the same name.
-   * Costs 4 KiB of machine memory, for good. `limits` count for this processor and when it is made.
-   * @throws InvalidArgumentError
+   * Costs 4 KiB of machine memory, for good. `limits`, if given, count for this processor from now on.
+   * @throws InvalidArgumentError, TooManyNamesError (some 250 domains), OutOfMachineMemoryError
    */
   static named(name: string, limits?: Partial<CallbackLimits>): Domain {
     if (typeof name !== 'string' || !/^[\x21-\x7e]+$/.test(name) || name.length > NAME_MAX)
       throw new InvalidArgumentError(
         `A domain's name has 1 to ${NAME_MAX} printable ASCII characters: ${JSON.stringify(name)}.`,
       );
+    const checked = checkedLimits(limits);
     const known = Domain.#known.get(name);
-    if (known !== undefined) return known;
-    const domain = new Domain(
-      name === MACHINE_DOMAIN ? machineDomain : localDomain(name, checkedLimits(limits)),
-    );
+    const local = localDomain(name);
+    if (checked !== undefined) local.limit(checked);
+    const domain = known ?? new Domain(local);
     Domain.#known.set(name, domain);
     return domain;
   }
@@ -157,18 +155,24 @@ export class Domain {
       throw new InvalidArgumentError('Only an object can be retired.');
     if (typeof reclaim !== 'function')
       throw new InvalidArgumentError('retire needs a function that reclaims.');
-    if (this.#retired.has(object)) throw new DoubleRetireError();
+    const { retired } = this.#local.part;
+    // In prove mode it may have been read in a thread: what is retired is the object itself.
+    const itself = unguarded(object);
+    if (retired.has(itself)) throw new DoubleRetireError();
     const more = this.#local.call(() => {
-      this.#retired.delete(object);
-      reclaim(object);
+      retired.delete(itself);
+      reclaim(itself);
     });
-    this.#retired.add(object);
+    retired.add(itself);
     return more;
   }
 
-  /** Settles when fewer than half the high-water mark of this processor's callbacks are pending. @throws NotAttachedError */
-  drained(): Promise<void> {
-    return this.#local.part.callbacks.drained();
+  /**
+   * Settles when fewer than half the high-water mark of this processor's callbacks are pending. Outside threads of the
+   * domain: their grace period would wait for the thread. @throws as `synchronize`
+   */
+  drained(options: WaitOptions = {}): Promise<void> {
+    return this.#local.drained(options);
   }
 
   /** Callbacks handed in on this processor that have not run. */
@@ -196,12 +200,19 @@ export class Domain {
     return cookie;
   }
 
-  /** Whether every thread that was live when the cookie was made has ended. Asks nobody. Cost: two loads per processor. */
+  /**
+   * Whether every thread that was live when the cookie was made has ended. Does not wait; once it has said no, this
+   * processor sees to it that the grace period comes to an end. Cost: some atomic loads per processor.
+   * @throws InvalidArgumentError, NotAttachedError
+   */
   poll(cookie: Cookie): boolean {
     if (cookie.domain !== this.name)
       throw new InvalidArgumentError(`This cookie is of domain ${cookie.domain}, not of ${this.name}.`);
     const { gracePeriods } = this.#local.part;
-    return cookie.targets.every((target) => gracePeriods.isReached(target));
+    if (cookie.targets.every((target) => gracePeriods.isReached(target))) return true;
+    // Whoever has started it may be gone: from now on this processor sees to it that it comes to an end.
+    gracePeriods.join();
+    return false;
   }
 
   /** Settles once `poll` says so: at once where it is over already, else after a grace period. @throws as `synchronize` */

@@ -22,7 +22,7 @@ import { Membership, type Reservation } from './internal/membership.ts';
 import { MachineMemory } from './internal/memory.ts';
 import { currentTask } from './internal/owners.ts';
 import { moduleUrl, type Processor, type Target } from './internal/processor.ts';
-import type { CallOptions } from './internal/remoteCalls.ts';
+import type { CallOptions, Moving } from './internal/remoteCalls.ts';
 import { type ProcessorView, viewsOf } from './internal/stall.ts';
 import { PROTOCOL, type Ticket, type WorkerBoot } from './internal/wire.ts';
 
@@ -36,6 +36,8 @@ export {
   type CallOptions,
   type ContextCarrier,
   currentCall,
+  type Moving,
+  moving,
   registerContextCarrier,
 } from './internal/remoteCalls.ts';
 export type { Ticket } from './internal/wire.ts';
@@ -81,7 +83,8 @@ export interface MachineSnapshot {
 type Functions<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M] &
   string;
 type Arguments<F> = F extends (...args: infer A) => unknown ? A : never;
-type Result<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
+type Result<F> = F extends (...args: never[]) => infer R ? Unmoved<Awaited<R>> : never;
+type Unmoved<R> = R extends Moving<infer T> ? T : R;
 
 /** Typed calls of the exported functions of one module; see `Machine.module`. */
 export interface RemoteModule<M> {
@@ -309,8 +312,9 @@ export class Machine {
 
   async #close(deadlineMs: number): Promise<void> {
     const { calls } = this.#processor;
-    this.#membership.close();
     this.#stopAnswering?.();
+    // Who is in is in: it is asked to leave like everybody else.
+    await within(this.#membership.close(), deadlineMs);
     let late: DeadlineError | undefined;
     // Twice: finishing on one processor may hand work to another that had finished (a COID going home).
     for (let round = 0; round < 2 && late === undefined; round++) {
@@ -340,7 +344,7 @@ export class Machine {
 
   /** Ends whatever still runs, without waiting for deferred work. */
   async #abandon(): Promise<void> {
-    this.#membership.close();
+    void this.#membership.close();
     this.#stopAnswering?.();
     await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
     this.#processor.close();
@@ -353,7 +357,6 @@ export class Machine {
     const name = givenName ?? this.#nameFor(number);
     const boot: WorkerBoot = { ticket: this.#ticket, reserved: number, name, control: theirs };
     const admitted = this.#membership.admit(control, place, () => name);
-    admitted.catch(() => {});
     let worker: Worker;
     try {
       worker = new Worker(workerUrl, {
@@ -366,6 +369,7 @@ export class Machine {
       });
     } catch (error) {
       control.close();
+      await admitted.catch(() => {});
       throw error;
     }
     this.#workers.set(number, worker);
@@ -383,17 +387,14 @@ export class Machine {
     );
     this.#exits.set(number, exited);
     let serving = false;
-    // Why a worker that never spoke has ended is known by its error event only.
-    const died = exited.then(() => {
-      throw cause ?? new JoinError('its worker ended before it served');
-    });
-    died.catch(() => {});
     try {
-      await Promise.race([admitted, died]);
+      await admitted;
       serving = true;
     } catch (error) {
       await worker.terminate();
-      throw error;
+      await exited;
+      // Why a worker that never spoke has ended is known by its error event only.
+      throw cause ?? error;
     }
   }
 

@@ -1,7 +1,8 @@
 /**
  * A wait that ends in time: by its deadline, with a report of what held it up, or by a signal.
  */
-import { GracePeriodDeadlineError, InvalidArgumentError } from '../errors.ts';
+import { GracePeriodDeadlineError } from '../errors.ts';
+import { assertDeadline } from './deadline.ts';
 import type { Processor } from './processor.ts';
 import { describeStall } from './stall.ts';
 
@@ -35,7 +36,7 @@ export class BoundedWait {
     domain: string,
     waitingFor: () => number[],
   ) {
-    if (!(deadlineMs > 0)) throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
+    assertDeadline(deadlineMs);
     signal?.throwIfAborted();
     this.#reject = reject;
     this.#deadlineMs = deadlineMs;

@@ -29,10 +29,11 @@ interface Drain {
   /** Number of callbacks that must have run. */
   readonly ranAt: number;
   readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class Callbacks {
-  readonly #limits: CallbackLimits;
+  #limits: CallbackLimits;
   /** Batches whose grace period has ended, oldest first; the first one has been run up to `#position`. */
   #ready: (readonly (() => void)[])[] = [];
   #position = 0;
@@ -42,14 +43,22 @@ export class Callbacks {
   /** Ascending by `ranAt`. */
   #drains: Drain[] = [];
   readonly #held = new Set<Promise<unknown>>();
+  #failed: Error | undefined;
 
   constructor(limits: CallbackLimits) {
     this.#limits = limits;
   }
 
-  /** Counts one more in; says whether there is room for more. @throws CallbackOverflowError */
-  admit(): boolean {
-    if (this.pending >= this.#limits.max) throw new CallbackOverflowError(this.#limits.max);
+  limit(limits: CallbackLimits): void {
+    this.#limits = limits;
+  }
+
+  /**
+   * Counts one more in; says whether there is room for more. One that is inherited cannot be refused: who handed it in is
+   * dead. @throws CallbackOverflowError
+   */
+  admit(inherited: boolean): boolean {
+    if (!inherited && this.pending >= this.#limits.max) throw new CallbackOverflowError(this.#limits.max);
     this.#handedIn++;
     return this.pending < this.#limits.highWaterMark;
   }
@@ -61,7 +70,7 @@ export class Callbacks {
 
   /** Has a batch run whose grace period is over, in tasks to come. */
   ready(batch: readonly (() => void)[]): void {
-    if (batch.length === 0) return;
+    if (batch.length === 0 || this.#failed !== undefined) return;
     this.#ready.push(batch);
     this.#schedule();
   }
@@ -87,10 +96,24 @@ export class Callbacks {
     }
   }
 
+  /** The machine is over for this processor: no callback runs any more, and whoever waits for them is told. */
+  fail(error: Error): void {
+    this.#failed = error;
+    this.#ready = [];
+    this.#position = 0;
+    const drains = this.#drains;
+    this.#drains = [];
+    for (const drain of drains) drain.reject(error);
+  }
+
   #ranAt(ranAt: number): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
+      if (this.#failed !== undefined) {
+        reject(this.#failed);
+        return;
+      }
       const later = this.#drains.findIndex((drain) => drain.ranAt > ranAt);
-      this.#drains.splice(later === -1 ? this.#drains.length : later, 0, { ranAt, resolve });
+      this.#drains.splice(later === -1 ? this.#drains.length : later, 0, { ranAt, resolve, reject });
     });
   }
 
@@ -115,6 +138,8 @@ export class Callbacks {
         // Counted before it runs: what it hands in comes after it in any case.
         this.#ran++;
         runGuarded(callback);
+        // It may have ended the machine.
+        if (this.#failed !== undefined) return;
       }
       if (this.#position === batch.length) {
         this.#ready.shift();

@@ -9,15 +9,9 @@ import { GracePeriodDeadlockError, MachineClosedError, NotAttachedError } from '
 import { BoundedWait, type WaitOptions } from './boundedWait.ts';
 import { CALLBACK_LIMITS, type CallbackLimits, Callbacks } from './callbacks.ts';
 import { currentProcessorIfAny, onAttach } from './current.ts';
-import {
-  ANSWER,
-  type AnswerMessage,
-  ASK,
-  type AskMessage,
-  GracePeriods,
-  type Target,
-} from './gracePeriods.ts';
+import { ANSWER, ASK, GracePeriods, type OldestMessage, type Target } from './gracePeriods.ts';
 import { DOMAIN, DOMAIN_BYTES, DOMAIN_LINE_BYTES } from './layout.ts';
+import type { MachineMemory } from './memory.ts';
 import type { Processor } from './processor.ts';
 import { isInsideProved, isProving, proveThread, runProved } from './prove.ts';
 import { warnOfStall } from './stall.ts';
@@ -26,6 +20,19 @@ import { type Named, Threads, type ThreadsView } from './threads.ts';
 
 const BARRIER = 'rcu/barrier';
 const BARRIER_DONE = 'rcu/barrier-done';
+
+/** A question about the callbacks handed in so far, and its answer. */
+interface BarrierMessage {
+  readonly domain: string;
+  readonly id: number;
+}
+
+/** A processor that is to say that its callbacks have run. */
+interface PendingBarrier {
+  readonly waitingFor: number;
+  readonly done: () => void;
+  readonly failed: (error: Error) => void;
+}
 
 /** The domain that every thread belongs to unless it says otherwise. */
 export const MACHINE_DOMAIN = 'machine';
@@ -49,6 +56,21 @@ export interface DomainView extends ThreadsView {
   readonly gracePeriodsEnded: number;
 }
 
+const BLOCK_PREFIX = 'rcu/domain/';
+
+/**
+ * Forgets what an earlier processor of a number has left in the words of all domains: its successor may never use some of
+ * them, and has no thread there. Before it is live; the guardian has read what it needs.
+ */
+export function clearDomains(memory: MachineMemory, number: number): void {
+  for (const words of memory.blocksNamed(BLOCK_PREFIX)) {
+    const line = words + number * DOMAIN_LINE_BYTES;
+    // Nobody looks at them before the processor is live: its exchange of the state publishes these stores.
+    for (let word = line / 4; word < (line + DOMAIN_LINE_BYTES) / 4; word++)
+      Atomics.store(memory.i32, word, 0);
+  }
+}
+
 /** What a domain has to do with the other processors, while this thread is one. */
 export class DomainPart {
   readonly processor: Processor;
@@ -57,14 +79,16 @@ export class DomainPart {
   /** Byte offset of this processor's line of the domain's words. */
   readonly line: number;
   readonly #name: string;
-  readonly #barriers = new Map<number, { readonly waitingFor: number; readonly done: () => void }>();
+  /** Retired objects that have not been reclaimed. */
+  readonly retired: WeakSet<object> = new WeakSet();
+  readonly #barriers = new Map<number, PendingBarrier>();
   #lastBarrier = 0;
 
   constructor(processor: Processor, name: string, threads: Threads, limits: CallbackLimits) {
     this.processor = processor;
     this.#name = name;
     const { memory } = processor;
-    const words = memory.block(`rcu/domain/${name}`, DOMAIN_BYTES);
+    const words = memory.block(BLOCK_PREFIX + name, DOMAIN_BYTES);
     this.line = words + processor.number * DOMAIN_LINE_BYTES;
     threads.attach(memory.buffer, {
       busy: this.line + DOMAIN.BUSY,
@@ -83,10 +107,10 @@ export class DomainPart {
 
   /** Asks a processor to say when the callbacks it has been handed so far have run. Settles too if it goes. */
   askBarrier(processor: number): Promise<void> {
-    return new Promise((done) => {
+    return new Promise((done, failed) => {
       const id = ++this.#lastBarrier;
-      this.#barriers.set(id, { waitingFor: processor, done });
-      this.processor.post(processor, BARRIER, { domain: this.#name, id } satisfies AnswerMessage);
+      this.#barriers.set(id, { waitingFor: processor, done, failed });
+      this.processor.post(processor, BARRIER, { domain: this.#name, id } satisfies BarrierMessage);
       if (!this.processor.isLive(processor)) this.barrierDone(id);
     });
   }
@@ -109,7 +133,10 @@ export class DomainPart {
 
   fail(error: Error): void {
     this.gracePeriods.fail(error);
-    for (const id of [...this.#barriers.keys()]) this.barrierDone(id);
+    this.callbacks.fail(error);
+    const barriers = [...this.#barriers.values()];
+    this.#barriers.clear();
+    for (const barrier of barriers) barrier.failed(error);
   }
 }
 
@@ -117,12 +144,17 @@ export class DomainPart {
 export class LocalDomain {
   readonly name: string;
   readonly threads: Threads = new Threads();
-  readonly #limits: CallbackLimits;
+  #limits: CallbackLimits = CALLBACK_LIMITS;
   #part: DomainPart | undefined;
 
-  constructor(name: string, limits: CallbackLimits = CALLBACK_LIMITS) {
+  constructor(name: string) {
     this.name = name;
+  }
+
+  /** Limits the callbacks of this processor from now on. */
+  limit(limits: CallbackLimits): void {
     this.#limits = limits;
+    this.#part?.callbacks.limit(limits);
   }
 
   /** @throws NotAttachedError */
@@ -156,19 +188,22 @@ export class LocalDomain {
     return thread;
   }
 
-  /** @throws MachineClosedError, CallbackOverflowError, NotAttachedError */
-  call(callback: () => void): boolean {
+  /** @throws MachineClosedError, CallbackOverflowError (unless it is inherited), NotAttachedError */
+  call(callback: () => void, inherited = false): boolean {
     const { callbacks, gracePeriods, processor } = this.part;
     if (processor.closed) throw new MachineClosedError('handing in a callback');
-    const more = callbacks.admit();
+    const more = callbacks.admit(inherited);
     gracePeriods.join().callbacks.push(callback);
     return more;
   }
 
-  /** As `call`, for a callback that takes turns to complete: a barrier waits until it has. A rejection is uncaught. */
-  callAsync(callback: () => Promise<unknown>): void {
+  /**
+   * As `call`, for a callback of a dead processor, which may take turns to complete: a barrier waits until it has. A
+   * rejection is uncaught.
+   */
+  inherit(callback: () => Promise<unknown>): void {
     const { callbacks } = this.part;
-    this.call(() => void callbacks.hold(callback()));
+    this.call(() => callbacks.hold(callback()), true);
   }
 
   async synchronize(options: SynchronizeOptions): Promise<void> {
@@ -177,8 +212,8 @@ export class LocalDomain {
     if (processor.closed) throw new MachineClosedError('waiting for a grace period');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const wait = new BoundedWait(reject, options, processor, this.name, () => gracePeriods.waitingFor());
-    // After a microtask in both cases: no thread of this turn's stack is overlooked.
-    if (options.expedited === true) queueMicrotask(() => gracePeriods.begin(resolve));
+    let giveUp: (() => void) | undefined;
+    if (options.expedited === true) giveUp = gracePeriods.expedite({ resolve, reject });
     else gracePeriods.join().waiters.push({ resolve, reject });
     // Watched only if it does not end at once, which on an idle machine it does: timers cost more than that.
     queueMicrotask(() => queueMicrotask(() => wait.watch()));
@@ -186,18 +221,40 @@ export class LocalDomain {
       await promise;
     } finally {
       wait.end();
+      giveUp?.();
     }
   }
 
   async barrier(options: WaitOptions): Promise<void> {
-    this.#assertOutside();
     const { part } = this;
+    await this.#bounded(
+      options,
+      () => part.processor.liveProcessors(),
+      () => this.#barrier(part),
+    );
+  }
+
+  async drained(options: WaitOptions): Promise<void> {
+    const { callbacks, processor } = this.part;
+    await this.#bounded(
+      options,
+      () => [processor.number],
+      () => callbacks.drained(),
+    );
+  }
+
+  /** Waits for callbacks, in time. @throws as a wait for a grace period */
+  async #bounded(
+    options: WaitOptions,
+    waitingFor: () => number[],
+    begin: () => Promise<void>,
+  ): Promise<void> {
+    this.#assertOutside();
     const { promise: failed, reject } = Promise.withResolvers<never>();
-    const everybody = (): number[] => part.processor.liveProcessors();
-    const wait = new BoundedWait(reject, options, part.processor, this.name, everybody);
+    const wait = new BoundedWait(reject, options, this.part.processor, this.name, waitingFor);
     wait.watch();
     try {
-      await Promise.race([failed, this.#barrier(part)]);
+      await Promise.race([failed, begin()]);
     } finally {
       wait.end();
     }
@@ -231,15 +288,15 @@ export class LocalDomain {
 
 const domains = new Map<string, LocalDomain>();
 
-/** This JavaScript thread's part of a domain, made if there is none. */
-export function localDomain(name: string, limits?: CallbackLimits): LocalDomain {
-  let domain = domains.get(name);
-  if (domain === undefined) {
-    domain = new LocalDomain(name, limits);
-    domains.set(name, domain);
-    const processor = currentProcessorIfAny();
-    if (processor !== undefined) domain.attach(processor);
-  }
+/** This JavaScript thread's part of a domain, made if there is none. @throws TooManyNamesError, OutOfMachineMemoryError */
+export function localDomain(name: string): LocalDomain {
+  const known = domains.get(name);
+  if (known !== undefined) return known;
+  const domain = new LocalDomain(name);
+  const processor = currentProcessorIfAny();
+  // Known only if that has succeeded: one without words would keep its threads from everybody.
+  if (processor !== undefined) domain.attach(processor);
+  domains.set(name, domain);
   return domain;
 }
 
@@ -254,29 +311,31 @@ export const machineDomain: LocalDomain = localDomain(MACHINE_DOMAIN);
 async function answerBarrier(name: string, processor: Processor): Promise<void> {
   await processor.burials();
   await domains.get(name)?.partIfAny?.callbacks.all();
+  if (processor.closed) throw new MachineClosedError('waiting for callbacks to run');
 }
 
 onAttach((processor) => {
   for (const domain of domains.values()) domain.attach(processor);
   processor.onSystemMessage(ASK, (from, payload) => {
-    const { domain, id, oldest } = payload as AskMessage;
-    const answer = (): void => processor.post(from, ANSWER, { domain, id } satisfies AnswerMessage);
-    // Handlers run between turns, so an idle processor swaps and answers here and now. One that has never used the domain
-    // has no thread of it.
-    const local = domains.get(domain);
-    if (local === undefined) answer();
-    else local.threads.whenReached(oldest, answer);
+    const { domain, oldest } = payload as OldestMessage;
+    // Handlers run between turns, so an idle processor swaps and answers here and now. Whoever hears the answer, if it
+    // is another processor by then, hears what is true.
+    localDomain(domain).threads.whenReached(oldest, () => processor.post(from, ANSWER, payload));
   });
   processor.onSystemMessage(ANSWER, (from, payload) => {
-    const { domain, id } = payload as AnswerMessage;
-    domains.get(domain)?.partIfAny?.gracePeriods.elapsed(id, from);
+    const { domain, oldest } = payload as OldestMessage;
+    domains.get(domain)?.partIfAny?.gracePeriods.reached(from, oldest);
   });
   processor.onSystemMessage(BARRIER, (from, payload) => {
-    const { domain, id } = payload as AnswerMessage;
-    void answerBarrier(domain, processor).then(() => processor.post(from, BARRIER_DONE, { domain, id }));
+    const reply = processor.replyTo(from);
+    answerBarrier((payload as BarrierMessage).domain, processor).then(
+      () => reply(BARRIER_DONE, payload),
+      // Over for this processor: whoever asked learns of that.
+      () => {},
+    );
   });
   processor.onSystemMessage(BARRIER_DONE, (_from, payload) => {
-    const { domain, id } = payload as AnswerMessage;
+    const { domain, id } = payload as BarrierMessage;
     domains.get(domain)?.partIfAny?.barrierDone(id);
   });
   processor.onGone((number) => {
@@ -286,7 +345,7 @@ onAttach((processor) => {
     for (const domain of domains.values()) await domain.partIfAny?.drained();
   });
   processor.onClosed(() => {
-    const error = new MachineClosedError('waiting for a grace period');
+    const error = new MachineClosedError('waiting for a grace period or for callbacks');
     for (const domain of domains.values()) domain.detach(error);
   });
 });

@@ -32,20 +32,25 @@ export interface Target {
   readonly oldest: number;
 }
 
-export interface AskMessage {
+/**
+ * A question: say when your OLDEST has reached this. And its answer, a fact about who gives it: my OLDEST has reached this.
+ * So an answer is true whoever hears it, the successor of a dead processor that had asked included.
+ */
+export interface OldestMessage {
   readonly domain: string;
-  readonly id: number;
   readonly oldest: number;
 }
 
-export interface AnswerMessage {
-  readonly domain: string;
-  readonly id: number;
+/** Who waits for the end of a grace period. */
+export interface Waiter {
+  readonly resolve: () => void;
+  /** The machine is over for this processor: nobody will ever know. */
+  readonly reject: (error: Error) => void;
 }
 
-/** What waits for the end of a grace period. */
+/** What shares the next grace period. */
 export interface Batch {
-  readonly waiters: { readonly resolve: () => void; readonly reject: (error: Error) => void }[];
+  readonly waiters: Waiter[];
   readonly callbacks: (() => void)[];
 }
 
@@ -61,7 +66,7 @@ export interface GracePeriodHooks {
 interface GracePeriod {
   readonly waitingFor: Map<number, Target>;
   readonly beganAt: number;
-  readonly ended: () => void;
+  readonly waiter: Waiter;
 }
 
 /** One of the grace periods in progress, for diagnostics. */
@@ -79,6 +84,8 @@ export class GracePeriods {
   readonly #words: number;
   readonly #hooks: GracePeriodHooks;
   readonly #inProgress = new Map<number, GracePeriod>();
+  /** The highest number each processor has been asked for and not answered: a question answers for lower ones. */
+  readonly #asked = new Map<number, number>();
   /** Not stamped yet. */
   #collecting: Batch | undefined;
   /** Whether a batch has been stamped and its grace period has not ended. */
@@ -87,7 +94,7 @@ export class GracePeriods {
   #lastId = 0;
   #endedAtOnce = 0;
   #ended = 0;
-  #failing: Error | undefined;
+  #failed: Error | undefined;
   #watching: NodeJS.Timeout | undefined;
 
   constructor(
@@ -115,31 +122,64 @@ export class GracePeriods {
     return batch;
   }
 
-  /** Waits for a grace period of one's own that begins now. `ended` may be called at once. */
-  begin(ended: () => void): void {
+  /**
+   * Begins a grace period of the caller's own, between turns, without waiting for the one in progress. Gives the function
+   * that gives it up.
+   */
+  expedite(waiter: Waiter): () => void {
+    let id: number | undefined;
+    let givenUp = false;
+    this.#soon(() => {
+      if (!givenUp) id = this.#begin(waiter);
+    });
+    return () => {
+      givenUp = true;
+      if (id !== undefined) this.#inProgress.delete(id);
+    };
+  }
+
+  /** Waits for a grace period that begins now; `waiter` may be told at once. */
+  #begin(waiter: Waiter): number | undefined {
+    if (this.#failed !== undefined) {
+      waiter.reject(this.#failed);
+      return undefined;
+    }
     const waitingFor = new Map<number, Target>();
     for (const target of this.targets()) waitingFor.set(target.processor, target);
     if (waitingFor.size === 0) {
       this.#ended++;
-      ended();
-      return;
+      this.#endedAtOnce++;
+      runGuarded(waiter.resolve);
+      return undefined;
     }
+    this.#endedAtOnce = 0;
     const id = ++this.#lastId;
-    this.#inProgress.set(id, { waitingFor, ended, beganAt: performance.now() });
+    const targets = [...waitingFor.values()];
+    this.#inProgress.set(id, { waitingFor, waiter, beganAt: performance.now() });
     this.#watch();
     if (channels.gracePeriod.hasSubscribers)
       this.#publish({ id, phase: 'begin', waitingFor: [...waitingFor.keys()] });
-    for (const { processor, oldest } of [...waitingFor.values()]) {
-      if (processor === this.#processor.number) {
-        this.#threads.whenReached(oldest, () => this.elapsed(id, processor));
-      } else {
-        this.#processor.post(processor, ASK, { domain: this.#domain, id, oldest } satisfies AskMessage);
-      }
-    }
+    for (const target of targets) this.#ask(target);
     // One that was there above may have gone before its message: it will not answer, and its death may be known already.
-    for (const target of [...waitingFor.values()]) {
-      if (!this.#processor.isPresent(target.processor, target.incarnation))
-        this.elapsed(id, target.processor);
+    for (const { processor, incarnation } of targets)
+      if (!this.#processor.isPresent(processor, incarnation)) this.#elapsed(id, processor);
+    return id;
+  }
+
+  #ask({ processor, oldest }: Target): void {
+    if ((this.#asked.get(processor) ?? -1) >= oldest) return;
+    this.#asked.set(processor, oldest);
+    if (processor === this.#processor.number)
+      this.#threads.whenReached(oldest, () => this.reached(processor, oldest));
+    else this.#processor.post(processor, ASK, { domain: this.#domain, oldest } satisfies OldestMessage);
+  }
+
+  /** A processor's OLDEST has reached a number. */
+  reached(processor: number, oldest: number): void {
+    if ((this.#asked.get(processor) ?? Number.POSITIVE_INFINITY) <= oldest) this.#asked.delete(processor);
+    for (const [id, { waitingFor }] of [...this.#inProgress]) {
+      const target = waitingFor.get(processor);
+      if (target !== undefined && target.oldest <= oldest) this.#elapsed(id, processor);
     }
   }
 
@@ -176,31 +216,31 @@ export class GracePeriods {
   }
 
   /** A processor has no thread left that a grace period waits for. */
-  elapsed(id: number, processor: number): void {
+  #elapsed(id: number, processor: number): void {
     const period = this.#inProgress.get(id);
     if (period === undefined || !period.waitingFor.delete(processor) || period.waitingFor.size !== 0) return;
     this.#inProgress.delete(id);
     this.#ended++;
     if (channels.gracePeriod.hasSubscribers)
       this.#publish({ id, phase: 'end', waitedMs: performance.now() - period.beganAt });
-    period.ended();
+    runGuarded(period.waiter.resolve);
   }
 
   /** A processor has gone, and its threads with it. */
   processorGone(processor: number): void {
-    for (const id of [...this.#inProgress.keys()]) this.elapsed(id, processor);
+    this.#asked.delete(processor);
+    for (const id of [...this.#inProgress.keys()]) this.#elapsed(id, processor);
   }
 
-  /** The machine is over: whoever waits is told, callbacks cannot run any more. */
+  /** The machine is over for this processor: whoever waits is told. */
   fail(error: Error): void {
+    this.#failed = error;
     clearTimeout(this.#watching);
-    const batch = this.#collecting;
-    this.#collecting = undefined;
-    for (const waiter of batch?.waiters ?? []) waiter.reject(error);
-    const ended = [...this.#inProgress.values()];
+    const waiters = [...this.#inProgress.values()].map((period) => period.waiter);
     this.#inProgress.clear();
-    this.#failing = error;
-    for (const period of ended) period.ended();
+    waiters.push(...(this.#collecting?.waiters ?? []));
+    this.#collecting = undefined;
+    for (const waiter of waiters) waiter.reject(error);
   }
 
   /** Processors that hold up the grace periods in progress. */
@@ -243,12 +283,17 @@ export class GracePeriods {
   #schedule(): void {
     if (this.#scheduled || this.#batchInProgress) return;
     this.#scheduled = true;
-    const start = (): void => {
+    this.#soon(() => {
       this.#scheduled = false;
       this.#start();
-    };
-    // Between turns either way; now and then the event loop gets its turn, or a loop of waits on an idle machine would
-    // keep it from ever running.
+    });
+  }
+
+  /**
+   * Runs something between turns: in a microtask, but now and then in a task, or a loop of waits on an idle machine would
+   * keep the event loop from ever getting its turn.
+   */
+  #soon(start: () => void): void {
     if (this.#endedAtOnce < IMMEDIATE_MAX) queueMicrotask(start);
     else {
       this.#endedAtOnce = 0;
@@ -262,17 +307,16 @@ export class GracePeriods {
     if (batch === undefined || this.#batchInProgress) return;
     this.#collecting = undefined;
     this.#batchInProgress = true;
-    this.#endedAtOnce++;
-    this.begin(() => {
-      this.#batchInProgress = false;
-      for (const waiter of batch.waiters) {
-        if (this.#failing === undefined) runGuarded(waiter.resolve);
-        else waiter.reject(this.#failing);
-      }
-      if (this.#failing !== undefined) return;
-      this.#hooks.callbacksReady(batch.callbacks);
-      if (this.#collecting !== undefined) this.#schedule();
+    this.#begin({
+      resolve: () => {
+        this.#batchInProgress = false;
+        for (const waiter of batch.waiters) runGuarded(waiter.resolve);
+        this.#hooks.callbacksReady(batch.callbacks);
+        if (this.#collecting !== undefined) this.#schedule();
+      },
+      reject: (error) => {
+        for (const waiter of batch.waiters) waiter.reject(error);
+      },
     });
-    if (this.#batchInProgress) this.#endedAtOnce = 0;
   }
 }

@@ -6,6 +6,7 @@ import { errorFromWire, errorToWire, JoinError, MachineClosedError } from '../er
 import { BUILTIN, registerBuiltins } from './builtins.ts';
 import { assertDetached, attach, detach } from './current.ts';
 import { within } from './deadline.ts';
+import { clearDomains } from './domain.ts';
 import { PROCESSOR, PROCESSOR_STATE, processorWord } from './layout.ts';
 import { MachineMemory } from './memory.ts';
 import { currentTask } from './owners.ts';
@@ -33,6 +34,7 @@ export function becomeProcessor(
   });
   for (const peer of peers) processor.introduce(peer);
   try {
+    clearDomains(memory, identity.number);
     // The layers above set their words up first: from the next exchange on this processor is asked.
     attach(processor);
     const state = processorWord(identity.number, PROCESSOR.STATE);
@@ -63,6 +65,7 @@ export async function join(
   const until = performance.now() + deadlineMs;
   const { task, started } = currentTask();
   control.postMessage({ kind: 'join', ...request, task, started } satisfies JoinRequest);
+  const words = new Int32Array(ticket.memory);
   let peers: readonly Introduction[] = [];
   let processor: Processor | undefined;
   const report = (outcome: JoinOutcome): void => control.postMessage(outcome);
@@ -89,6 +92,10 @@ export async function join(
       system.close();
       calls.close();
     }
+    // With the host goes the machine, whatever it was that failed by that.
+    const isOver = Atomics.load(words, processorWord(0, PROCESSOR.STATE)) !== PROCESSOR_STATE.LIVE;
+    if (isOver && !(error instanceof MachineClosedError))
+      throw new MachineClosedError('joining it', { cause: error });
     throw error;
   } finally {
     control.close();

@@ -1,6 +1,7 @@
 /**
  * Leaving a machine in order: no more calls, deferred work done, threads ended, then gone.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AlreadyLeavingError } from '../errors.ts';
 import { localDomains } from './domain.ts';
 import type { Processor } from './processor.ts';
@@ -18,6 +19,8 @@ export async function leave(processor: Processor): Promise<void> {
     await Promise.all(
       localDomains().map(({ threads }) => new Promise<void>((ended) => threads.whenElapsed(ended))),
     );
+    // A call that has just ended is answered in this turn.
+    await nextTurn();
   } while (
     !processor.closed &&
     localDomains().some((domain) => domain.threads.live !== 0 || hasCallbacks(domain))

@@ -12,6 +12,7 @@
  *
  * The host is the thread that booted the machine, processor 0. The machine does not outlive it.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import {
   errorFromWire,
@@ -25,6 +26,9 @@ import { channels } from './channels.ts';
 import { PROCESSOR, PROCESSOR_STATE, processorWord } from './layout.ts';
 import { BURIED, BURY, GONE, type Processor } from './processor.ts';
 import type { Deceased, Introduction, JoinAnswer, JoinOutcome, JoinRequest, PeerPorts } from './wire.ts';
+
+/** Turns of the event loop after which a port that cannot be sent has said that it is closed. */
+const CLOSING_TURNS = 100;
 
 /** Tells a processor to expect messages of another, and the answer that it does. */
 export const INTRODUCE = 'rcu/introduce';
@@ -53,6 +57,8 @@ export class Membership {
     { readonly waitingFor: Set<number>; readonly done: () => void }
   >();
   readonly #burials = new Map<number, Burial>();
+  /** Ports of the one that is joining now which the host still has. A port closes, too, when it is sent. */
+  readonly #unsent = new Set<MessagePort>();
   readonly #conversations = new Set<Conversation>();
   /** Incarnations of those with whom the conversation about their joining is not over, by number. */
   readonly #newcomers = new Map<number, number>();
@@ -107,9 +113,10 @@ export class Membership {
     throw new MachineFullError(this.#processor.processors);
   }
 
-  /** No processor joins any more. */
-  close(): void {
+  /** No processor joins any more; settles when the one that may be about to has come or been given up. */
+  async close(): Promise<void> {
     this.#closing = true;
+    await this.#lastJoin;
   }
 
   /**
@@ -134,6 +141,7 @@ export class Membership {
     try {
       const request = await conversation.next<JoinRequest>('the request of a joining thread');
       const joined = this.#lastJoin.then(() => {
+        if (this.#closing) throw new MachineClosedError('joining it');
         place ??= this.reserve();
         introduced = true;
         return this.#join(place, request, conversation, nameFor);
@@ -176,9 +184,12 @@ export class Membership {
     this.#store(number, PROCESSOR.TASK, request.task);
     this.#store(number, PROCESSOR.TASK_STARTED, request.started);
     if (!conversation.isOver) this.#newcomers.set(number, incarnation);
-    const peers = await this.#introduce(place, name);
-    const transfer = peers.flatMap(({ system, calls }) => [system, calls]);
-    conversation.say({ kind: 'welcome', number, incarnation, name, peers } satisfies JoinAnswer, transfer);
+    try {
+      const introductions = await this.#introduce(place, name);
+      await this.#welcome(place, name, introductions, conversation);
+    } finally {
+      this.#unsent.clear();
+    }
     // The next one must find this one live, or they would never be introduced to each other.
     try {
       const outcome = await conversation.next<JoinOutcome>(`processor ${number} to take its place`);
@@ -186,6 +197,34 @@ export class Membership {
     } catch (error) {
       // Pairs with the same in becomeProcessor: it is live, or it never will be. If it is, it goes on.
       if (this.#changeState(number, PROCESSOR_STATE.JOINING, PROCESSOR_STATE.GONE)) throw error;
+    }
+  }
+
+  /** Gives the newcomer its ports. */
+  async #welcome(
+    { number, incarnation }: Reservation,
+    name: string,
+    introductions: readonly Introduction[],
+    conversation: Conversation,
+  ): Promise<void> {
+    const isPresent = (peer: Introduction): boolean =>
+      this.#processor.isPresent(peer.number, peer.incarnation);
+    for (let attempt = 1; ; attempt++) {
+      // One that has gone meanwhile is nobody the newcomer ever knew, and its ports cannot be sent any more.
+      this.#processor.noticeGone();
+      const peers = introductions.filter(isPresent);
+      const transfer = peers.flatMap(({ system, calls }) => [system, calls]);
+      try {
+        conversation.say(
+          { kind: 'welcome', number, incarnation, name, peers } satisfies JoinAnswer,
+          transfer,
+        );
+        return;
+      } catch (error) {
+        // A port closes some turns before it says so, and none of them has been sent.
+        if (attempt === CLOSING_TURNS) throw error;
+        await nextTurn();
+      }
     }
   }
 
@@ -214,6 +253,11 @@ export class Membership {
     const waitingFor = new Set<number>();
     for (const other of others) {
       const [theirs, newcomers] = portPairs();
+      // Closed at the other end, before it could be sent on: that one is gone.
+      this.#unsent.add(newcomers.system);
+      newcomers.system.once('close', () => {
+        if (this.#unsent.has(newcomers.system)) processor.peerGone(other.processor, other.incarnation);
+      });
       const introduction: Introduction = { number, incarnation, name, ...theirs };
       const otherName = processor.nameOf(other.processor) ?? '';
       peers.push({ number: other.processor, incarnation: other.incarnation, name: otherName, ...newcomers });

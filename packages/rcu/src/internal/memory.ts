@@ -8,7 +8,7 @@
  * Why not a library: the published allocator over a shared buffer (@thi.ng/malloc) walks the list of all live blocks
  * on every free, and this one is called for every open file. A free list per size is O(1), and forty lines.
  */
-import { InvalidArgumentError, OutOfMachineMemoryError } from '../errors.ts';
+import { InvalidArgumentError, OutOfMachineMemoryError, TooManyNamesError } from '../errors.ts';
 import { Mutex } from '../locks.ts';
 import {
   DIRECTORY,
@@ -91,7 +91,8 @@ export class MachineMemory {
 
   /**
    * Byte offset of the block of that name, made and zeroed by the first who asks. Blocks start on a cache line.
-   * @throws InvalidArgumentError if it exists with another size: two versions of a layout would overlap.
+   * @throws InvalidArgumentError if it exists with another size: two versions of a layout would overlap;
+   *   TooManyNamesError, OutOfMachineMemoryError.
    */
   block(name: string, bytes: number): number {
     const encoded = encoder.encode(name);
@@ -114,7 +115,7 @@ export class MachineMemory {
         }
         return (this.i32[at + ENTRY.UNIT] as number) * UNIT_BYTES;
       }
-      if (count === DIRECTORY_ENTRIES) throw new OutOfMachineMemoryError(bytes, this.buffer.byteLength);
+      if (count === DIRECTORY_ENTRIES) throw new TooManyNamesError(name, DIRECTORY_ENTRIES);
       const unit = this.#extend(units);
       const at = DIRECTORY + count * DIRECTORY_ENTRY_WORDS;
       this.i32[at + ENTRY.UNIT] = unit;
@@ -175,6 +176,19 @@ export class MachineMemory {
   /** Bytes in allocated (not named) blocks, all processors together. For diagnostics; may be stale. */
   get allocatedBytes(): number {
     return Atomics.load(this.i32, HEADER.ALLOCATED) * UNIT_BYTES;
+  }
+
+  /** Byte offsets of the named blocks whose names begin with `prefix`. */
+  blocksNamed(prefix: string): number[] {
+    return this.#mutex.withLock(() => {
+      const offsets: number[] = [];
+      for (let entry = 0; entry < (this.i32[HEADER.NAMES] as number); entry++) {
+        const at = DIRECTORY + entry * DIRECTORY_ENTRY_WORDS;
+        if (this.#nameAt(at).startsWith(prefix))
+          offsets.push((this.i32[at + ENTRY.UNIT] as number) * UNIT_BYTES);
+      }
+      return offsets;
+    });
   }
 
   /** Takes never-used units from the top of the heap; the caller holds the mutex. Keeps the top on cache lines. */

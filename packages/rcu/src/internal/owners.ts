@@ -6,7 +6,7 @@
  * whose event loop stands still (a thread that sleeps on a lock hears of no death by events), so it looks at the
  * processor table and, where the platform shows it (Linux), at the thread itself.
  */
-import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './layout.ts';
 
 const NUMBER_BITS = 6;
@@ -69,14 +69,15 @@ export function currentTask(): { task: number; started: number } {
   }
 }
 
-/** Whether a thread of this process still runs; true where that cannot be known. */
+/** Whether a thread of this process still runs; true where that cannot be known, for whatever reason. */
 export function isTaskAlive(task: number, started: number): boolean {
   if (task === 0) return true;
-  if (!existsSync(`/proc/self/task/${task}`)) return false;
   try {
     return startTime(task) === started;
-  } catch {
-    return false;
+  } catch (error) {
+    // No such file, no such process: it has ended. Anything else (no descriptor left to look with) says nothing.
+    const { code } = error as NodeJS.ErrnoException;
+    return code !== 'ENOENT' && code !== 'ESRCH';
   }
 }
 

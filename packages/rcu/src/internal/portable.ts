@@ -75,7 +75,7 @@ class Guardian {
     // Counted as handed in here and now, though the function may have to be loaded first: a barrier waits for it.
     const loaded = importFunction(target);
     loaded.catch(() => {});
-    localDomain(domain).callAsync(async () => (await loaded)(...args));
+    localDomain(domain).inherit(async () => (await loaded)(...args));
   }
 
   #interrupted(number: number, { domain, target, args }: Guarded): void {

@@ -19,6 +19,8 @@ interface Proof {
   isLive(): boolean;
   /** Changes when references obtained before may not be used any more although the thread goes on. */
   epoch: number;
+  /** What has been handed out in this epoch, by what it guards: the same object is the same proxy. */
+  guarded: WeakMap<object, object>;
 }
 
 const storage = new AsyncLocalStorage<Proof>();
@@ -40,6 +42,13 @@ function proofOf(threads: Threads): Proof | undefined {
   return undefined;
 }
 
+/** Whether the running work belongs to a live thread of any domain. */
+function isInsideAny(): boolean {
+  for (let proof = storage.getStore(); proof !== undefined; proof = proof.outer)
+    if (proof.isLive()) return true;
+  return false;
+}
+
 /** Whether the running work belongs to a live thread of a domain. Known in prove mode only. */
 export function isInsideProved(threads: Threads): boolean {
   return proving && proofOf(threads) !== undefined;
@@ -56,7 +65,14 @@ function outer(): Proof | undefined {
 export function runProved<R>(threads: Threads, work: () => R, source: Named): R {
   let live = true;
   const name = nameOf(source);
-  const proof: Proof = { threads, name, outer: outer(), isLive: () => live, epoch: 0 };
+  const proof: Proof = {
+    threads,
+    name,
+    outer: outer(),
+    isLive: () => live,
+    epoch: 0,
+    guarded: new WeakMap(),
+  };
   const end = (): void => {
     live = false;
   };
@@ -84,72 +100,115 @@ export function proveThread(threads: Threads, thread: Thread): void {
     outer: outer(),
     isLive: () => thread.active,
     epoch: 0,
+    guarded: new WeakMap(),
   };
   thread.onQuiescent = () => {
     proof.epoch++;
+    proof.guarded = new WeakMap();
   };
   storage.enterWith(proof);
 }
 
+/** @throws OutsideThreadError if the running work is in no thread of any domain: a word does not say whose it is */
+export function assertInsideAny(): void {
+  if (!isInsideAny()) throw new OutsideThreadError('A published word was read outside any thread');
+}
+
 /**
- * Guards a value that was read from a published reference: objects and functions become proxies that may be used only
- * while the thread that read them lasts. @throws OutsideThreadError if the running work is in no thread of the domain.
+ * Guards a value that was read from a published reference: objects and functions become proxies, and so do those they
+ * lead to, that may be used only while the thread that read them lasts. What their methods give is not guarded.
+ * @throws OutsideThreadError if the running work is in no thread of the domain.
  */
 export function guardReference<T>(threads: Threads, value: T): T {
   const proof = proofOf(threads);
   if (proof === undefined)
     throw new OutsideThreadError('A published reference was read outside any thread of its domain');
-  if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return value;
-  const { epoch, name } = proof;
-  const check = (): void => {
-    if (!proof.isLive())
+  return new Guard(proof).guard(value) as T;
+}
+
+const targets = new WeakMap<object, object>();
+
+/** The object itself, of a proxy or not. */
+export function unguarded<T>(value: T): T {
+  return (targets.get(value as object) ?? value) as T;
+}
+
+/** Makes the proxies of one epoch of one thread. */
+class Guard implements ProxyHandler<object> {
+  readonly #proof: Proof;
+  readonly #epoch: number;
+  readonly #guarded: WeakMap<object, object>;
+
+  constructor(proof: Proof) {
+    this.#proof = proof;
+    this.#epoch = proof.epoch;
+    this.#guarded = proof.guarded;
+  }
+
+  guard(value: unknown): unknown {
+    if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return value;
+    const itself = unguarded(value);
+    let proxy = this.#guarded.get(itself);
+    if (proxy === undefined) {
+      proxy = new Proxy(itself, this);
+      this.#guarded.set(itself, proxy);
+      targets.set(proxy, itself);
+    }
+    return proxy;
+  }
+
+  #check(): void {
+    const { name } = this.#proof;
+    if (!this.#proof.isLive())
       throw new OutsideThreadError(`A reference was used after the thread that read it (${name}) had ended`);
-    if (proof.epoch !== epoch)
+    if (this.#proof.epoch !== this.#epoch)
       throw new OutsideThreadError(
         `A reference was used after a quiescent state of the thread that read it (${name})`,
       );
-  };
-  return new Proxy(value as object, checkingHandler(check)) as T;
-}
+  }
 
-function checkingHandler(check: () => void): ProxyHandler<object> {
-  return {
-    get(target, key) {
-      check();
-      const found: unknown = Reflect.get(target, key, target);
-      if (typeof found !== 'function') return found;
-      const property = Reflect.getOwnPropertyDescriptor(target, key);
-      // What is neither writable nor configurable must be given as it is.
-      if (property !== undefined && !property.configurable && property.writable === false) return found;
-      // Methods run on the object itself: its private fields and internal slots are not the proxy's.
-      return (...args: unknown[]) => {
-        check();
-        return Reflect.apply(found, target, args);
-      };
-    },
-    set(target, key, value) {
-      check();
-      return Reflect.set(target, key, value, target);
-    },
-    has(target, key) {
-      check();
-      return Reflect.has(target, key);
-    },
-    deleteProperty(target, key) {
-      check();
-      return Reflect.deleteProperty(target, key);
-    },
-    ownKeys(target) {
-      check();
-      return Reflect.ownKeys(target);
-    },
-    getOwnPropertyDescriptor(target, key) {
-      check();
-      return Reflect.getOwnPropertyDescriptor(target, key);
-    },
-    apply(target, self, args) {
-      check();
-      return Reflect.apply(target as (...args: unknown[]) => unknown, self, args);
-    },
-  };
+  get(target: object, key: PropertyKey): unknown {
+    this.#check();
+    const found: unknown = Reflect.get(target, key, target);
+    const property = Reflect.getOwnPropertyDescriptor(target, key);
+    // What is neither writable nor configurable must be given as it is.
+    if (property !== undefined && !property.configurable && property.writable === false) return found;
+    return this.guard(found);
+  }
+
+  set(target: object, key: PropertyKey, value: unknown): boolean {
+    this.#check();
+    return Reflect.set(target, key, unguarded(value), target);
+  }
+
+  has(target: object, key: PropertyKey): boolean {
+    this.#check();
+    return Reflect.has(target, key);
+  }
+
+  deleteProperty(target: object, key: PropertyKey): boolean {
+    this.#check();
+    return Reflect.deleteProperty(target, key);
+  }
+
+  ownKeys(target: object): ArrayLike<string | symbol> {
+    this.#check();
+    return Reflect.ownKeys(target);
+  }
+
+  getOwnPropertyDescriptor(target: object, key: PropertyKey): PropertyDescriptor | undefined {
+    this.#check();
+    return Reflect.getOwnPropertyDescriptor(target, key);
+  }
+
+  apply(target: object, self: unknown, args: unknown[]): unknown {
+    this.#check();
+    // A method runs on the object itself: its private fields and internal slots are not the proxy's.
+    return Reflect.apply(target as (...args: unknown[]) => unknown, unguarded(self), args);
+  }
+
+  construct(target: object, args: unknown[]): object {
+    this.#check();
+    return Reflect.construct(target as new (...args: unknown[]) => object, args);
+  }
 }

@@ -6,7 +6,7 @@
  */
 import { InvalidArgumentError } from '../errors.ts';
 import { type LocalDomain, machineDomain } from './domain.ts';
-import { guardReference, isProving } from './prove.ts';
+import { assertInsideAny, guardReference, isProving, unguarded } from './prove.ts';
 
 /** A reference on one processor: read with `rcuDereference`, replaced with `rcuAssign`. */
 export class Published<T> {
@@ -27,7 +27,8 @@ export class Published<T> {
   /** @internal */
   exchange(value: T): T {
     const old = this.#value;
-    this.#value = value;
+    // What was read from another reference is published itself, not the right of a thread to use it.
+    this.#value = unguarded(value);
     return old;
   }
 }
@@ -43,7 +44,7 @@ export function rcuDereference(words: Int32Array, index: number): number;
 export function rcuDereference<T>(reference: Published<T> | Int32Array, index = 0): T | number {
   if (reference instanceof Published) return reference.read();
   assertWord(reference, index);
-  if (isProving()) guardReference(machineDomain.threads, undefined);
+  if (isProving()) assertInsideAny();
   // Pairs with rcuAssign: what the writer wrote before publishing is visible to whoever reads the word.
   return Atomics.load(reference, index);
 }

@@ -11,11 +11,11 @@ import {
   DeadlineError,
   errorFromWire,
   errorToWire,
-  InvalidArgumentError,
   MachineClosedError,
   NoSuchExportError,
   ProcessorGoneError,
 } from '../errors.ts';
+import { assertDeadline } from './deadline.ts';
 import type { Named } from './threads.ts';
 import type { CallMessage, RemoteFunction } from './wire.ts';
 
@@ -55,6 +55,11 @@ export class CallContext {
   }
 
   /** @internal */
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  /** @internal */
   abort(): void {
     this.#aborted = true;
     this.#controller?.abort();
@@ -62,14 +67,24 @@ export class CallContext {
 }
 
 /** A result that moves some of its objects to the caller instead of copying them; made by `moving`. */
-export class Moving {
-  readonly value: unknown;
+export class Moving<T> {
+  readonly value: T;
   readonly transfer: readonly Transferable[];
 
-  constructor(value: unknown, transfer: readonly Transferable[]) {
+  constructor(value: T, transfer: readonly Transferable[]) {
     this.value = value;
     this.transfer = transfer;
   }
+}
+
+/**
+ * What an exported function returns to *move* objects to its caller (as `postMessage` does with its transfer list)
+ * instead of copying them: `return moving(image, [image.buffer])`. The caller gets the value itself. They are gone from
+ * this processor then, even if the caller has given the call up.
+ * @param transfer the objects to move: ArrayBuffers, MessagePorts and so on, somewhere in `value`
+ */
+export function moving<T>(value: T, transfer: readonly Transferable[]): Moving<T> {
+  return new Moving(value, transfer);
 }
 
 /** What this needs of its processor. */
@@ -150,8 +165,7 @@ export class RemoteCalls {
     options: CallOptions = {},
   ): Promise<unknown> {
     const { deadlineMs, signal, transfer = [] } = options;
-    if (deadlineMs !== undefined && !(deadlineMs > 0))
-      throw new InvalidArgumentError(`deadlineMs must be positive, not ${deadlineMs}.`);
+    if (deadlineMs !== undefined) assertDeadline(deadlineMs);
     signal?.throwIfAborted();
     const what = typeof target === 'string' ? target : target.name;
     const id = ++this.#lastId;
@@ -159,11 +173,17 @@ export class RemoteCalls {
     let giveUp: () => void;
     if (to === this.#processor.number) {
       const context = new CallContext(to);
-      giveUp = () => context.abort();
-      this.#run(target, counted, args, context).then(
-        (value) => resolve(value instanceof Moving ? value.value : value),
-        reject,
-      );
+      const isBuiltin = typeof target === 'string';
+      const given = isBuiltin ? args : structuredClone(args, { transfer: [...transfer] });
+      this.#pending.set(id, { processor: to, what, resolve, reject });
+      giveUp = () => {
+        this.#pending.delete(id);
+        context.abort();
+      };
+      this.#run(target, counted, given, context)
+        .then((value) => (isBuiltin ? value : cloned(value)))
+        .then(resolve, reject)
+        .finally(() => this.#pending.delete(id));
     } else {
       const port = this.#processor.callsPort(to, `calling ${what}`);
       const context = carriers.map((carrier) => carrier.capture());
@@ -183,9 +203,14 @@ export class RemoteCalls {
 
   receive(from: number, message: CallMessage): void {
     if (message.kind === 'call') {
+      const context = new CallContext(from);
+      const ofCaller = this.#running.get(from) ?? new Map<number, CallContext>();
+      this.#running.set(from, ofCaller.set(message.id, context));
+      const answer = (): void => void this.#answer(from, message, context, ofCaller);
       const held = typeof message.target === 'string' ? undefined : this.#held;
-      if (held === undefined) void this.#answer(from, message);
-      else held.push(() => void this.#answer(from, message));
+      if (held === undefined) answer();
+      // Given up before it began: it does not begin.
+      else held.push(() => (context.aborted ? ofCaller.delete(message.id) : answer()));
       return;
     }
     if (message.kind === 'abort') {
@@ -211,6 +236,8 @@ export class RemoteCalls {
 
   closed(): void {
     this.#reject((pending) => new MachineClosedError(`waiting for ${pending.what}`));
+    for (const ofCaller of this.#running.values()) for (const context of ofCaller.values()) context.abort();
+    this.#running.clear();
   }
 
   #reject(errorFor: (pending: Pending) => Error | undefined): void {
@@ -222,10 +249,12 @@ export class RemoteCalls {
     }
   }
 
-  async #answer(from: number, call: Call): Promise<void> {
-    const context = new CallContext(from);
-    const ofCaller = this.#running.get(from) ?? new Map<number, CallContext>();
-    this.#running.set(from, ofCaller.set(call.id, context));
+  async #answer(
+    from: number,
+    call: Call,
+    context: CallContext,
+    ofCaller: Map<number, CallContext>,
+  ): Promise<void> {
     let answer: CallMessage;
     let transfer: readonly Transferable[] = [];
     try {
@@ -281,6 +310,12 @@ export class RemoteCalls {
     if (builtin === undefined) throw new NoSuchExportError('the machine', target);
     return builtin as Callable;
   }
+}
+
+/** A result as it reaches a caller on another processor. */
+function cloned(value: unknown): unknown {
+  if (value instanceof Moving) return structuredClone(value.value, { transfer: [...value.transfer] });
+  return structuredClone(value);
 }
 
 /** The function that a target names on this JavaScript thread. @throws NoSuchExportError, what loading the module throws */

@@ -323,7 +323,7 @@ export class Threads {
       counts: [...this.#counts],
       current: this.#current,
       swaps: this.#swaps,
-      waitedForSince: waited ? Math.min(...this.#waiters.map((waiter) => waiter.since)) : undefined,
+      waitedForSince: this.#waiters[0]?.since,
       blockers,
       blocking: waited ? (this.#counts[oldest] as number) : 0,
     };
@@ -385,7 +385,8 @@ export function runGuarded(callback: () => void): void {
 /** What an asynchronous function or method returns, native promise or not. */
 export function isThenable<R>(value: R): value is R & PromiseLike<unknown> {
   return (
-    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
   );
 }
 
