@@ -10,10 +10,18 @@
 import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { MessageChannel, threadId, Worker, type WorkerOptions } from 'node:worker_threads';
-import { BootError, DeadlineError, InvalidArgumentError, JoinError, MachineClosedError } from './errors.ts';
+import {
+  BootError,
+  DeadlineError,
+  GracePeriodDeadlockError,
+  InvalidArgumentError,
+  JoinError,
+  MachineClosedError,
+} from './errors.ts';
 import { BUILTIN, registerModuleList } from './internal/builtins.ts';
 import { assertDetached, currentProcessor } from './internal/current.ts';
 import { assertDeadline, within } from './internal/deadline.ts';
+import { machineDomain } from './internal/domain.ts';
 import { answerKnocks, knock } from './internal/doors.ts';
 import { becomeProcessor, join } from './internal/joining.ts';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
@@ -250,7 +258,7 @@ export class Machine {
    * Asks a processor to leave: it takes no more calls, finishes its deferred work and its threads, and goes; its worker,
    * if the machine started it, ends. Settles when its number is free.
    * @throws DeadlineError if it is not done in time: a worker of the machine is terminated then, another goes on trying.
-   *   InvalidArgumentError for the host or a number nobody has.
+   *   InvalidArgumentError for the host or a number nobody has; MachineClosedError.
    */
   async remove(number: number, options: { readonly deadlineMs?: number } = {}): Promise<void> {
     this.#assertOpen('removing a processor');
@@ -265,11 +273,13 @@ export class Machine {
     const exited = this.#exits.get(number);
     // Dying is a way to leave.
     this.#processor.calls.call(number, BUILTIN.LEAVE, false, [false]).catch(() => {});
-    if (await within(departed, deadlineMs)) {
-      await exited;
+    const until = performance.now() + deadlineMs;
+    const inTime = await within(departed, deadlineMs);
+    // It has left. What still keeps its thread running (a timer, a server) is not the machine's.
+    if (inTime && exited !== undefined && (await within(exited, Math.max(0, until - performance.now()))))
       return;
-    }
     await worker?.terminate();
+    if (inTime) return;
     throw new DeadlineError(`processor ${number} to finish its threads and deferred work`, deadlineMs);
   }
 
@@ -302,7 +312,9 @@ export class Machine {
    * @throws DeadlineError if deferred work did not finish in time; the machine is closed all the same.
    */
   close(options: { readonly closeDeadlineMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.closeDeadlineMs ?? CLOSE_DEADLINE_MS);
+    const { closeDeadlineMs = CLOSE_DEADLINE_MS } = options;
+    assertDeadline(closeDeadlineMs, 'closeDeadlineMs');
+    this.#closing ??= this.#close(closeDeadlineMs);
     return this.#closing;
   }
 
@@ -312,23 +324,24 @@ export class Machine {
 
   async #close(deadlineMs: number): Promise<void> {
     const { calls } = this.#processor;
+    const until = performance.now() + deadlineMs;
+    const inTime = (wait: Promise<unknown>): Promise<boolean> =>
+      within(wait, Math.max(1, until - performance.now()));
     this.#stopAnswering?.();
     // Who is in is in: it is asked to leave like everybody else.
-    await within(this.#membership.close(), deadlineMs);
-    let late: DeadlineError | undefined;
+    let late = !(await inTime(this.#membership.close()));
     // Twice: finishing on one processor may hand work to another that had finished (a COID going home).
-    for (let round = 0; round < 2 && late === undefined; round++) {
-      const finished = Promise.allSettled(
-        this.#processor.liveProcessors().map((number) => calls.call(number, BUILTIN.FINISH, false, [])),
-      );
-      if (!(await within(finished, deadlineMs)))
-        late = new DeadlineError('processors to finish their deferred work', deadlineMs);
+    for (let round = 0; round < 2 && !late; round++) {
+      const finished = this.#processor
+        .liveProcessors()
+        .map((number) => calls.call(number, BUILTIN.FINISH, false, []));
+      late = !(await inTime(Promise.allSettled(finished)));
     }
     for (const number of this.#processor.liveProcessors())
       if (number !== 0) calls.call(number, BUILTIN.LEAVE, false, [true]).catch(() => {});
-    await within(Promise.all(this.#exits.values()), deadlineMs);
+    if (!late) await inTime(Promise.all(this.#exits.values()));
     await this.#abandon();
-    if (late !== undefined) throw late;
+    if (late) throw new DeadlineError('processors to finish their deferred work', deadlineMs);
   }
 
   /** Loads the program on the booting thread, which may be importing it right now. */
@@ -346,8 +359,9 @@ export class Machine {
   async #abandon(): Promise<void> {
     void this.#membership.close();
     this.#stopAnswering?.();
-    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
+    // First: what still waits fails because the machine closes, and not because processors are gone one after the other.
     this.#processor.close();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
   }
 
   /** Starts the worker that is to have a number that has been reserved; settles when it serves. */
@@ -443,13 +457,15 @@ export interface LeaveOptions {
  * Makes the calling thread leave its machine: no more calls are taken, deferred work and live threads end, then it is
  * no processor any more and may join again.
  * @throws DeadlineError if they did not end in time: the thread stays a processor until they have, and then leaves by
- *   itself; AlreadyLeavingError, NotAttachedError; InvalidArgumentError on the host.
+ *   itself; GracePeriodDeadlockError inside a synchronous thread; AlreadyLeavingError, NotAttachedError;
+ *   InvalidArgumentError on the host.
  */
 export async function leaveMachine(options: LeaveOptions = {}): Promise<void> {
   const { deadlineMs = CLOSE_DEADLINE_MS } = options;
   assertDeadline(deadlineMs);
   const processor = currentProcessor();
   if (processor.number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
+  if (machineDomain.threads.insideThread) throw new GracePeriodDeadlockError();
   const left = leave(processor);
   if (await within(left, deadlineMs)) return;
   left.catch(() => {});

@@ -64,7 +64,7 @@ export class Membership {
   readonly #newcomers = new Map<number, number>();
   #buriedListeners: (() => void)[] = [];
   readonly #serving = new Set<number>([0]);
-  readonly #departures = new Map<number, (() => void)[]>();
+  readonly #departures = new Map<number, PromiseWithResolvers<void>>();
   #closing = false;
 
   constructor(processor: Processor, joinDeadlineMs: number) {
@@ -83,6 +83,10 @@ export class Membership {
     });
     processor.onGone((number) => this.#bury(number));
     processor.onClosed(() => {
+      for (const { promise, reject } of this.#departures.values()) {
+        promise.catch(() => {});
+        reject(new MachineClosedError('removing a processor'));
+      }
       for (const conversation of this.#conversations) conversation.close();
     });
   }
@@ -94,9 +98,9 @@ export class Membership {
 
   /** Settles when the processor that has a number is gone and everybody has let go of it. */
   departure(number: number): Promise<void> {
-    return new Promise((resolve) =>
-      this.#departures.set(number, [...(this.#departures.get(number) ?? []), resolve]),
-    );
+    const known = this.#departures.get(number) ?? Promise.withResolvers<void>();
+    this.#departures.set(number, known);
+    return known.promise;
   }
 
   /** Takes a free number; `admit` gives it back if nothing comes of it. @throws MachineFullError, MachineClosedError */
@@ -113,9 +117,10 @@ export class Membership {
     throw new MachineFullError(this.#processor.processors);
   }
 
-  /** No processor joins any more; settles when the one that may be about to has come or been given up. */
+  /** No processor joins any more: who is not live by now is given up. Settles when that is so. */
   async close(): Promise<void> {
     this.#closing = true;
+    for (const conversation of this.#conversations) conversation.giveUp(new MachineClosedError('joining it'));
     await this.#lastJoin;
   }
 
@@ -322,9 +327,8 @@ export class Membership {
       channels.processor.publish({ processor: number, incarnation, seenBy: 0, event: 'buried' });
     // Last: from here on the number may be given out again.
     this.#store(number, PROCESSOR.STATE, PROCESSOR_STATE.ABSENT);
-    const departed = this.#departures.get(number) ?? [];
+    this.#departures.get(number)?.resolve();
     this.#departures.delete(number);
-    for (const listener of departed) listener();
     if (this.#burials.size !== 0) return;
     const listeners = this.#buriedListeners;
     this.#buriedListeners = [];
@@ -362,6 +366,7 @@ class Conversation {
     | { readonly resolve: (message: unknown) => void; readonly reject: (error: Error) => void }
     | undefined;
   #isOver = false;
+  #givenUp: Error | undefined;
 
   constructor(port: MessagePort, deadlineMs: number) {
     this.#port = port;
@@ -386,6 +391,7 @@ class Conversation {
   async next<M>(what: string, bounded = true): Promise<M> {
     if (this.#heard.length !== 0) return this.#heard.shift() as M;
     if (this.#isOver) throw new JoinError('the joining thread is gone');
+    if (this.#givenUp !== undefined) throw this.#givenUp;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#waiting = { resolve, reject };
     const late = (): void => reject(new JoinError(`waited ${this.#deadlineMs} ms for ${what}`));
@@ -400,6 +406,12 @@ class Conversation {
 
   say(answer: JoinAnswer, transfer: MessagePort[] = []): void {
     this.#port.postMessage(answer, transfer);
+  }
+
+  /** Whatever the thread says from now on is not waited for. */
+  giveUp(error: Error): void {
+    this.#givenUp = error;
+    this.#waiting?.reject(error);
   }
 
   close(): void {

@@ -16,7 +16,8 @@ import {
   ProcessorGoneError,
 } from '../errors.ts';
 import { assertDeadline } from './deadline.ts';
-import type { Named } from './threads.ts';
+import { unguarded } from './prove.ts';
+import { isThenable, type Named } from './threads.ts';
 import type { CallMessage, RemoteFunction } from './wire.ts';
 
 /** Carries something of the caller's asynchronous context to the processor where its call runs. */
@@ -180,8 +181,7 @@ export class RemoteCalls {
         this.#pending.delete(id);
         context.abort();
       };
-      this.#run(target, counted, given, context)
-        .then((value) => (isBuiltin ? value : cloned(value)))
+      this.#run(target, counted, given, context, isBuiltin ? (value) => value : cloned)
         .then(resolve, reject)
         .finally(() => this.#pending.delete(id));
     } else {
@@ -255,53 +255,65 @@ export class RemoteCalls {
     context: CallContext,
     ofCaller: Map<number, CallContext>,
   ): Promise<void> {
-    let answer: CallMessage;
-    let transfer: readonly Transferable[] = [];
+    const post = (answer: CallMessage, transfer: readonly Transferable[]): void => {
+      // To the very caller: its number may be another processor's by now.
+      if (this.#processor.closed || this.#running.get(from) !== ofCaller) return;
+      this.#processor.callsPort(from, 'answering a call').postMessage(answer, [...transfer]);
+    };
+    const deliver = (given: unknown): void => {
+      const { value, transfer } = given instanceof Moving ? given : { value: given, transfer: [] };
+      post({ kind: 'result', id: call.id, value: unguarded(value) }, transfer);
+    };
     try {
       const enter = carriers.reduceRight<() => Promise<unknown>>(
         (inner, carrier, index) => {
           const captured = call.context[index];
           return captured === undefined ? inner : () => carrier.enter(captured, inner);
         },
-        () => this.#run(call.target, call.counted, call.args, context),
+        () => this.#run(call.target, call.counted, call.args, context, deliver),
       );
-      let value = await enter();
-      if (value instanceof Moving) ({ value, transfer } = value);
-      answer = { kind: 'result', id: call.id, value };
+      await enter();
     } catch (error) {
-      answer = { kind: 'error', id: call.id, error: errorToWire(error) };
-    }
-    ofCaller.delete(call.id);
-    // To the very caller: its number may be another processor's by now.
-    if (this.#processor.closed || this.#running.get(from) !== ofCaller) return;
-    const port = this.#processor.callsPort(from, 'answering a call');
-    try {
-      port.postMessage(answer, [...transfer]);
-    } catch (error) {
-      port.postMessage({ kind: 'error', id: call.id, error: errorToWire(error) } satisfies CallMessage);
+      post({ kind: 'error', id: call.id, error: errorToWire(error) }, []);
+    } finally {
+      ofCaller.delete(call.id);
     }
   }
 
+  /**
+   * Runs a function and hands on what it gives, inside its thread if it is one: what it gives may be a reference that
+   * only the thread protects, and is copied by handing it on.
+   */
   async #run(
     target: RemoteFunction | string,
     counted: boolean,
     args: readonly unknown[],
     context: CallContext,
+    deliver: (value: unknown) => unknown,
   ): Promise<unknown> {
-    if (this.#refuses !== undefined && typeof target !== 'string')
-      throw new ProcessorGoneError(this.#processor.number, this.#refuses);
+    this.#assertServing(target);
     const exported = await this.#resolve(target);
+    // Loading its module takes turns, in which this processor may have begun to leave.
+    this.#assertServing(target);
     const run = (): unknown => {
       const outer = running;
       running = context;
+      let result: unknown;
       try {
-        return exported(...args);
+        result = exported(...args);
       } finally {
         running = outer;
       }
+      return isThenable(result) ? Promise.resolve(result).then(deliver) : deliver(result);
     };
     if (!counted) return run();
     return this.#processor.spawn(run, typeof target === 'string' ? { name: target } : target);
+  }
+
+  #assertServing(target: RemoteFunction | string): void {
+    if (typeof target === 'string') return;
+    if (this.#refuses !== undefined) throw new ProcessorGoneError(this.#processor.number, this.#refuses);
+    if (this.#processor.closed) throw new MachineClosedError(`calling ${target.name}`);
   }
 
   async #resolve(target: RemoteFunction | string): Promise<Callable> {
@@ -314,8 +326,9 @@ export class RemoteCalls {
 
 /** A result as it reaches a caller on another processor. */
 function cloned(value: unknown): unknown {
-  if (value instanceof Moving) return structuredClone(value.value, { transfer: [...value.transfer] });
-  return structuredClone(value);
+  if (value instanceof Moving)
+    return structuredClone(unguarded(value.value), { transfer: [...value.transfer] });
+  return structuredClone(unguarded(value));
 }
 
 /** The function that a target names on this JavaScript thread. @throws NoSuchExportError, what loading the module throws */
