@@ -49,8 +49,9 @@ class Gathering {
     this.#processor = processor;
     processor.onSystemMessage(VISIT, (from, payload) => {
       // In a turn of its own, because it runs user code: a processor that stands at a stop point may not call anything.
+      const reply = processor.replyTo(from);
       setImmediate(() => {
-        if (!processor.closed) this.#answer(from, payload as Visit);
+        if (!processor.closed) this.#answer(reply, payload as Visit);
       });
     });
     processor.onSystemMessage(VISITED, (_from, payload) => {
@@ -84,12 +85,12 @@ class Gathering {
     return promise;
   }
 
-  #answer(from: number, visit: Visit): void {
+  #answer(reply: (topic: string, payload: unknown) => void, visit: Visit): void {
     try {
-      this.#processor.post(from, VISITED, this.#visit(visit));
+      reply(VISITED, this.#visit(visit));
     } catch (error) {
       // What the method gave cannot be posted; the error can.
-      this.#processor.post(from, VISITED, { id: visit.id, error: errorToWire(error) } satisfies Visited);
+      reply(VISITED, { id: visit.id, error: errorToWire(error) } satisfies Visited);
     }
   }
 

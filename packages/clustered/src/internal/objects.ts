@@ -287,7 +287,8 @@ export class Objects {
       slot.$rep = new served.Interceptor(new GoneObject(coid));
       this.ltt[coid] = undefined;
     }
-    this.whenUnused([word], () => this.processor.post(from, RETIRED, coid));
+    const reply = this.processor.replyTo(from);
+    this.whenUnused([word], () => reply(RETIRED, coid));
   }
 
   #retired(coid: number, processor: number): void {
