@@ -35,7 +35,7 @@ describe.each(IMPLEMENTATIONS)('%s', (implementation) => {
     const path = join(temporaryDirectory(), 'f');
     writeFileSync(path, new Uint8Array(3 * PAGE));
     await onAll(machine, 'open', 'f', path, 'r+', { implementation });
-    const stop = stopWord();
+    const stop = new Int32Array(new SharedArrayBuffer(8));
     const [, , seen] = await Promise.all([
       machine.call(1, 'overwritePage', ['f', 1, 60_000, stop]),
       machine.call(2, 'overwritePage', ['f', 1, 60_000, stop]),
