@@ -5,7 +5,7 @@
  * (`Joiner`). Where an order matters, a thread stands still at a gate or at a stage of joining until the test lets it go on.
  */
 import { Worker } from 'node:worker_threads';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { currentProcessor, Machine, rcu, type Ticket } from '../src/index.ts';
 import { PROCESSOR_STATE } from '../src/internal/layout.ts';
 import {
@@ -55,8 +55,11 @@ describe('growing and shrinking', () => {
   });
 
   test('remove waits for threads and callbacks, and the caller of such a thread gets its result', async () => {
-    // Several times: the answer races with the closing of the ports it goes through.
+    // Several times: the answer races with the closing of the ports it goes through, the more as it is slow in coming.
     const machine = await boot(1);
+    const slow = globalThis as { membershipSlow?: true };
+    slow.membershipSlow = true;
+    onTestFinished(() => void delete slow.membershipSlow);
     for (let round = 0; round < 8; round++) {
       const number = await machine.add();
       const answer = machine.call(number, 'passGate', [round, { round }]);
@@ -503,6 +506,26 @@ describe('leaving', () => {
     await expect(joiner.ask('synchronize')).rejects.toMatchObject({ code: 'K42_NOT_ATTACHED' });
   });
 
+  test('it ends after threads that begin meanwhile, and after what layers above have to finish', async () => {
+    const machine = await boot(1);
+    const joiner = new Joiner();
+    await joiner.ask('join', machine.ticket());
+    await joiner.ask('finishBeforeLeaving', 0);
+    await joiner.ask('holdThread', 'first');
+    const left = joiner.ask('leave');
+    const leaving = watch(left);
+    await until(() => stateOf(machine, 1) === PROCESSOR_STATE.LEAVING, 'it is leaving');
+    await joiner.ask('holdThread', 'second');
+    await joiner.ask('endThread', 'first');
+    // Until what waits for the first thread has had its turns.
+    for (let round = 0; round < 20; round++) await joiner.ask('isAttached');
+    expect(leaving.settled).toBe(false);
+    expect(stateOf(machine, 1)).toBe(PROCESSOR_STATE.LEAVING);
+    await joiner.ask('endThread', 'second');
+    await left;
+    expect(runs(machine, 0)).toBeGreaterThanOrEqual(1000);
+  });
+
   test('it ends after the callbacks handed in', async () => {
     const machine = await boot(2);
     const joiner = new Joiner();
@@ -585,6 +608,12 @@ test('twenty threads join at once and come and go at random: everybody is always
     joiners.map(async (joiner) => numbers.set(joiner, (await joiner.ask('join', ticket)).number)),
   );
   expect(machine.processors, again).toEqual(Array.from({ length: 22 }, (_, number) => number));
+  // Those who joined at the same time know each other, too.
+  await Promise.all(
+    joiners.flatMap((joiner) =>
+      machine.processors.map(async (to) => expect(await joiner.ask('call', to, 'add', [1, to])).toBe(1 + to)),
+    ),
+  );
   for (let round = 0; round < 12; round++) {
     await Promise.all(
       joiners.map(async (joiner) => {

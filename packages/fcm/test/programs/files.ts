@@ -122,7 +122,6 @@ export async function appendRecords(
   }
 }
 
-/** Overwrites a whole page again and again, each time with one value, until told to stop through shared memory. */
 /**
  * Overwrites a page so many times, and on until the reader has seen it often enough: `stop` counts the writers that have
  * stopped, and in its second word, if there is one, the reads. On a machine that is busy with other things the reader may

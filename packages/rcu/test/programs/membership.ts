@@ -15,6 +15,7 @@ import workerThreads, {
 } from 'node:worker_threads';
 import {
   type CallOptions,
+  type ContextCarrier,
   currentCall,
   currentProcessor,
   currentProcessorIfAny,
@@ -25,6 +26,7 @@ import {
   type Moving,
   moving,
   rcu,
+  registerContextCarrier,
   type SynchronizeOptions,
   type Thread,
   type Ticket,
@@ -112,6 +114,24 @@ export async function endWhenAborted(gate: number): Promise<void> {
   });
   Atomics.store(shared, at(WORDS.GATES + gate), 2);
 }
+
+/** Registers work of a layer above that leaving has to finish: it takes some turns, then counts. */
+export function finishBeforeLeaving(id: number): void {
+  currentProcessor().onClose(async () => {
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+    countRun(id);
+  });
+}
+
+// A layer above that takes its time about handing on what a call gives, if the caller says so.
+registerContextCarrier({
+  capture: () => (globalThis as { membershipSlow?: true }).membershipSlow,
+  async enter(_captured, call) {
+    const result = await call();
+    for (let step = 0; step < 100; step++) await undefined;
+    return result;
+  },
+} as ContextCarrier);
 
 // Callbacks
 
@@ -267,6 +287,7 @@ export interface Commands {
   endThread(name: string): void;
   handIn(id: number): void;
   handInPortable(ids: number[]): Promise<void>;
+  finishBeforeLeaving(id: number): void;
   call(to: number, name: string, args: unknown[], options?: CallOptions): Promise<unknown>;
   synchronize(options?: SynchronizeOptions): Promise<void>;
   load(module: string): Promise<void>;
@@ -301,6 +322,7 @@ const commands: Commands = {
   handIn,
   handInPortable,
   call: callFrom,
+  finishBeforeLeaving,
   synchronize: synchronizeHere,
   load: (module) => currentProcessor().load(module),
   globalOf: (key) => (globalThis as Record<string, unknown>)[key],
