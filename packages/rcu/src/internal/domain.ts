@@ -95,9 +95,6 @@ export class DomainPart {
       swaps: this.line + DOMAIN.SWAPS,
       oldest: this.line + DOMAIN.OLDEST,
     });
-    // A new incarnation's portable callbacks are numbered from 1 again; the guardian has done with the last one's.
-    Atomics.store(memory.i64, (this.line + DOMAIN.BEGUN) / 8, 0n);
-    Atomics.store(memory.i64, (this.line + DOMAIN.ENDED) / 8, 0n);
     this.callbacks = new Callbacks(limits);
     this.gracePeriods = new GracePeriods(processor, name, threads, words, {
       callbacksReady: (batch) => this.callbacks.ready(batch),
