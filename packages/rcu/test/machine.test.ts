@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { currentProcessorIfAny, Machine, type MachineOptions } from '../src/index.ts';
-import { TORTURE } from './programs/workbench.ts';
+import { WORKBENCH } from './programs/workbench.ts';
 
 const program = new URL('./programs/workbench.ts', import.meta.url);
 let machine: Machine;
@@ -81,7 +81,7 @@ describe('Machine', () => {
   test('close waits for deferred callbacks on all processors', async () => {
     await boot(3);
     const { memory } = machine;
-    const counter = memory.block('test/torture', TORTURE.BYTES) / 4 + TORTURE.COUNTER;
+    const counter = memory.block('test/workbench', WORKBENCH.BYTES) / 4 + WORKBENCH.COUNTER;
     await Promise.all([0, 1, 2].map((number) => machine.call(number, 'deferSomething')));
     await machine.close();
     expect(Atomics.load(memory.i32, counter)).toBe(3);

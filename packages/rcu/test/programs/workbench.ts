@@ -1,6 +1,5 @@
 /** Program of the machine tests: what they run on other processors. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Cookie, currentProcessor, Domain, Mutex, publish, rcu, rcuDereference, spawn } from '@k42/rcu';
+import { type Cookie, currentProcessor, Domain, publish, rcu, rcuDereference } from '@k42/rcu';
 
 export function whoAmI(): number {
   return currentProcessor().number;
@@ -25,54 +24,8 @@ export function neverSettles(): Promise<never> {
   return new Promise(() => {});
 }
 
-/** Words of the torture block: the published generation of the "pipe" and a count of readers that saw it reused. */
-export const TORTURE = {
-  CURRENT: 0,
-  STOP: 1,
-  ERRORS: 2,
-  MUTEX: 3,
-  COUNTER: 4,
-  READS: 5,
-  ELEMENTS: 8,
-  COUNT: 16,
-  BYTES: 256,
-} as const;
-
-/**
- * A reader of rcutorture's kind: as one thread, over several turns, look up the current element and check that it is
- * not recycled (its word set to 1) before the thread ends.
- */
-export async function tortureReader(turns: number): Promise<number> {
-  const { memory } = currentProcessor();
-  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
-  let reads = 0;
-  while (Atomics.load(memory.i32, base + TORTURE.STOP) === 0) {
-    await spawn(async () => {
-      const element = Atomics.load(memory.i32, base + TORTURE.CURRENT);
-      for (let turn = 0; turn < turns; turn++) {
-        if (Atomics.load(memory.i32, base + TORTURE.ELEMENTS + element) !== 0) {
-          Atomics.add(memory.i32, base + TORTURE.ERRORS, 1);
-        }
-        await nextTurn();
-      }
-    });
-    reads++;
-    Atomics.add(memory.i32, base + TORTURE.READS, 1);
-  }
-  return reads;
-}
-
-/** Adds to a plain shared word under the mutex, so that lost exclusion shows as lost additions. */
-export function addUnderMutex(times: number): void {
-  const { memory, owner } = currentProcessor();
-  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
-  const mutex = new Mutex(memory.i32, base + TORTURE.MUTEX, owner);
-  for (let i = 0; i < times; i++) {
-    mutex.withLock(() => {
-      memory.i32[base + TORTURE.COUNTER] = (memory.i32[base + TORTURE.COUNTER] as number) + 1;
-    });
-  }
-}
+/** Words of the block `test/workbench`. */
+export const WORKBENCH = { COUNTER: 0, BYTES: 64 } as const;
 
 export async function synchronizeHere(): Promise<void> {
   await rcu.synchronize();
@@ -82,10 +35,10 @@ let callbackRan = false;
 /** Hands in a callback and returns before its grace period is over. */
 export function deferSomething(): void {
   const { memory } = currentProcessor();
-  const base = memory.block('test/torture', TORTURE.BYTES) / 4;
+  const base = memory.block('test/workbench', WORKBENCH.BYTES) / 4;
   rcu.call(() => {
     callbackRan = true;
-    Atomics.add(memory.i32, base + TORTURE.COUNTER, 1);
+    Atomics.add(memory.i32, base + WORKBENCH.COUNTER, 1);
   });
 }
 
