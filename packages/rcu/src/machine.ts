@@ -110,6 +110,11 @@ export interface RemoteModule<M> {
   ): Promise<Result<M[K]>>;
 }
 
+interface RunningWorker {
+  readonly worker: Worker;
+  readonly exited: Promise<void>;
+}
+
 /** The host's handle on the machine it has booted. */
 export class Machine {
   readonly #processor: Processor;
@@ -117,8 +122,10 @@ export class Machine {
   readonly #options: MachineOptions;
   readonly #ticket: Ticket;
   readonly #joinDeadlineMs: number;
-  readonly #workers = new Map<number, Worker>();
-  readonly #exits = new Map<number, Promise<void>>();
+  /** The worker that has a number now. */
+  readonly #workers = new Map<number, RunningWorker>();
+  /** Every worker the machine has started that still runs, those that have left it included. */
+  readonly #running = new Set<RunningWorker>();
   #stopAnswering: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -269,16 +276,15 @@ export class Machine {
       throw new InvalidArgumentError(`No processor ${number} serves.`);
     const departed = this.#membership.departure(number);
     // Now: once it has departed, another one may have its number.
-    const worker = this.#workers.get(number);
-    const exited = this.#exits.get(number);
+    const running = this.#workers.get(number);
     // Dying is a way to leave.
     this.#processor.calls.call(number, BUILTIN.LEAVE, false, [false]).catch(() => {});
     const until = performance.now() + deadlineMs;
     const inTime = await within(departed, deadlineMs);
     // It has left. What still keeps its thread running (a timer, a server) is not the machine's.
-    if (inTime && exited !== undefined && (await within(exited, Math.max(0, until - performance.now()))))
-      return;
-    await worker?.terminate();
+    const rest = Math.max(0, until - performance.now());
+    if (inTime && running !== undefined && (await within(running.exited, rest))) return;
+    await running?.worker.terminate();
     if (inTime) return;
     throw new DeadlineError(`processor ${number} to finish its threads and deferred work`, deadlineMs);
   }
@@ -330,16 +336,19 @@ export class Machine {
     this.#stopAnswering?.();
     // Who is in is in: it is asked to leave like everybody else.
     let late = !(await inTime(this.#membership.close()));
-    // Twice: finishing on one processor may hand work to another that had finished (a COID going home).
-    for (let round = 0; round < 2 && !late; round++) {
+    // Again until nothing new has come up: finishing on one processor may hand work to another that had finished. Twice at
+    // least, for not all of that work is callbacks (a COID going home).
+    let before = -2;
+    for (let now = -1; !late && now !== before; ) {
+      before = now;
       const finished = this.#processor
         .liveProcessors()
-        .map((number) => calls.call(number, BUILTIN.FINISH, false, []));
-      late = !(await inTime(Promise.allSettled(finished)));
+        .map((number) => calls.call(number, BUILTIN.FINISH, false, []).catch(() => 0));
+      late = !(await inTime(Promise.all(finished).then((counts) => (now = sum(counts as number[])))));
     }
     for (const number of this.#processor.liveProcessors())
       if (number !== 0) calls.call(number, BUILTIN.LEAVE, false, [true]).catch(() => {});
-    if (!late) await inTime(Promise.all(this.#exits.values()));
+    if (!late) await inTime(Promise.all([...this.#running].map(({ exited }) => exited)));
     await this.#abandon();
     if (late) throw new DeadlineError('processors to finish their deferred work', deadlineMs);
   }
@@ -361,7 +370,7 @@ export class Machine {
     this.#stopAnswering?.();
     // First: what still waits fails because the machine closes, and not because processors are gone one after the other.
     this.#processor.close();
-    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
+    await Promise.all([...this.#running].map(({ worker }) => worker.terminate()));
   }
 
   /** Starts the worker that is to have a number that has been reserved; settles when it serves. */
@@ -386,21 +395,22 @@ export class Machine {
       await admitted.catch(() => {});
       throw error;
     }
-    this.#workers.set(number, worker);
     let cause: unknown;
     worker.on('error', (error) => {
       cause = error;
     });
+    let serving = false;
     const exited = new Promise<void>((resolve) =>
       worker.once('exit', () => {
-        if (this.#workers.get(number) === worker) this.#workers.delete(number);
-        if (this.#exits.get(number) === exited) this.#exits.delete(number);
+        this.#running.delete(running);
+        if (this.#workers.get(number) === running) this.#workers.delete(number);
         if (serving && this.#closing === undefined && cause !== undefined) warnOfDeath(number, name, cause);
         resolve();
       }),
     );
-    this.#exits.set(number, exited);
-    let serving = false;
+    const running: RunningWorker = { worker, exited };
+    this.#running.add(running);
+    this.#workers.set(number, running);
     try {
       await admitted;
       serving = true;
@@ -473,6 +483,10 @@ export async function leaveMachine(options: LeaveOptions = {}): Promise<void> {
     `the threads and the deferred work of processor ${processor.number} to end`,
     deadlineMs,
   );
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** Why a processor's worker ended, where nobody else would say. */

@@ -122,12 +122,14 @@ describe('every death', () => {
         [1, 2, 3].map((value) => machine.run<number>(number, 'passGate', [round, value])),
       );
       await reached(machine, round);
-      // This thread stands still until all of it has happened over there: then the events wait here in whatever order.
+      // This thread stands still until all of it has happened over there: then the events wait here. It may learn of
+      // the end first, from a processor that noticed before; that is what happens here.
       openGate(machine, round);
       const left = joiner.ask('leave');
       const giveUpAt = performance.now() + 10_000;
       while (stateOf(machine, number) !== PROCESSOR_STATE.GONE)
         expect(performance.now()).toBeLessThan(giveUpAt);
+      currentProcessor().noticeGone();
       await left;
       const settled = await answers.catch((error: { code: string }) => error.code);
       expect(settled).toEqual([1, 2, 3]);
@@ -155,8 +157,18 @@ describe('a number is given out again', () => {
     await blocked;
     await isFree(machine, 2);
     expect(events.at(-1)).toMatchObject({ processor: 2, incarnation: 1, event: 'buried' });
-    expect(await machine.add()).toBe(2);
+    // That the one before served does not mean that this one does.
+    const second = new Joiner();
+    const control = new Int32Array(new SharedArrayBuffer(4));
+    await second.ask('stopAt', 'live', control, machine.ticket());
+    const joined = second.ask('join', machine.ticket());
+    await until(() => Atomics.load(control, 0) === 1, 'it is live');
     expect(incarnationOf(machine, 2)).toBe(2);
+    expect(machine.processors).toEqual([0, 1]);
+    Atomics.store(control, 0, 2);
+    Atomics.notify(control, 0);
+    expect(await joined).toMatchObject({ number: 2 });
+    expect(machine.processors).toEqual([0, 1, 2]);
   });
 
   test('and nothing meant for the dead reaches whoever has it then', async () => {
@@ -247,6 +259,18 @@ describe('portable callbacks', () => {
     await barrier;
     // The closure died with the heap it lived in.
     expect([runs(machine, 0), runs(machine, 1)]).toEqual([1, 0]);
+    // What is over is not inherited again with the number.
+    const second = new Joiner();
+    expect(await second.ask('join', machine.ticket())).toMatchObject({ number: 2, incarnation: 2 });
+    const another = machine.call(1, 'passGate', [1, 1]);
+    await reached(machine, 1);
+    await second.ask('handInPortable', [2]);
+    await second.terminate();
+    await isFree(machine, 2);
+    openGate(machine, 1);
+    await another;
+    await rcu.barrier();
+    expect([runs(machine, 0), runs(machine, 1), runs(machine, 2)]).toEqual([1, 0, 1]);
   });
 
   test('a processor that leaves has run its own, and leaves none', async () => {

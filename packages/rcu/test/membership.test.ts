@@ -54,7 +54,7 @@ describe('growing and shrinking', () => {
     expect(machine.processors).toEqual([0, 1]);
   });
 
-  test('remove waits for threads and callbacks, and the caller of such a thread gets its result', async () => {
+  test('remove waits for threads and callbacks, and the caller of such a thread gets its result or error', async () => {
     // Several times: the answer races with the closing of the ports it goes through, the more as it is slow in coming.
     const machine = await boot(1);
     const slow = globalThis as { membershipSlow?: true };
@@ -62,7 +62,10 @@ describe('growing and shrinking', () => {
     onTestFinished(() => void delete slow.membershipSlow);
     for (let round = 0; round < 8; round++) {
       const number = await machine.add();
-      const answer = machine.call(number, 'passGate', [round, { round }]);
+      const fails = round % 2 === 1;
+      const answer = machine
+        .call(number, fails ? 'failAtGate' : 'passGate', [round, { round }])
+        .catch((error: Error) => error.message);
       await reached(machine, round);
       const removed = machine.remove(number);
       const removing = watch(removed);
@@ -72,7 +75,7 @@ describe('growing and shrinking', () => {
       });
       expect(removing.settled).toBe(false);
       openGate(machine, round);
-      expect(await answer).toEqual({ round });
+      expect(await answer).toEqual(fails ? `past gate ${round}` : { round });
       await removed;
     }
   });

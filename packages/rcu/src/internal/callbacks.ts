@@ -68,6 +68,16 @@ export class Callbacks {
     return this.#handedIn - this.#ran;
   }
 
+  /** Whether any is to be run, or has begun and takes turns to complete. */
+  get hasWork(): boolean {
+    return this.pending !== 0 || this.#held.size !== 0;
+  }
+
+  /** Handed in since the processor attached. */
+  get handedIn(): number {
+    return this.#handedIn;
+  }
+
   /** Has a batch run whose grace period is over, in tasks to come. */
   ready(batch: readonly (() => void)[]): void {
     if (batch.length === 0 || this.#failed !== undefined) return;

@@ -125,7 +125,7 @@ export class DomainPart {
 
   /** Settles when every callback handed in so far, and every one those hand in, has run. */
   async drained(): Promise<void> {
-    while (this.callbacks.pending !== 0) await this.callbacks.all();
+    while (this.callbacks.hasWork) await this.callbacks.all();
   }
 
   fail(error: Error): void {
@@ -194,11 +194,8 @@ export class LocalDomain {
     return more;
   }
 
-  /**
-   * As `call`, for a callback of a dead processor, which may take turns to complete: a barrier waits until it has. A
-   * rejection is uncaught.
-   */
-  inherit(callback: () => Promise<unknown>): void {
+  /** As `call`, for a callback of a dead processor, which may take turns to begin: a barrier waits until it has. */
+  inherit(callback: () => Promise<void>): void {
     const { callbacks } = this.part;
     this.call(() => callbacks.hold(callback()), true);
   }
@@ -307,6 +304,7 @@ export const machineDomain: LocalDomain = localDomain(MACHINE_DOMAIN);
 /** Answers a barrier: settles when the callbacks here have run, and those that dead processors left to this one. */
 async function answerBarrier(name: string, processor: Processor): Promise<void> {
   await processor.burials();
+  if (processor.closed) throw new MachineClosedError('waiting for callbacks to run');
   await domains.get(name)?.partIfAny?.callbacks.all();
   if (processor.closed) throw new MachineClosedError('waiting for callbacks to run');
 }
@@ -339,7 +337,10 @@ onAttach((processor) => {
     for (const domain of domains.values()) domain.partIfAny?.processorGone(number);
   });
   processor.onClose(async () => {
-    for (const domain of domains.values()) await domain.partIfAny?.drained();
+    // Callbacks of one domain may hand in some of another.
+    const parts = (): DomainPart[] => [...domains.values()].map((domain) => domain.part);
+    while (!processor.closed && parts().some((part) => part.callbacks.hasWork))
+      for (const part of parts()) await part.drained();
   });
   processor.onClosed(() => {
     const error = new MachineClosedError('waiting for a grace period or for callbacks');

@@ -83,6 +83,7 @@ export class Membership {
     });
     processor.onGone((number) => this.#bury(number));
     processor.onClosed(() => {
+      for (const listener of this.#buriedListeners) listener();
       for (const { promise, reject } of this.#departures.values()) {
         promise.catch(() => {});
         reject(new MachineClosedError('removing a processor'));

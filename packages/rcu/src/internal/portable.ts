@@ -75,7 +75,10 @@ class Guardian {
     // Counted as handed in here and now, though the function may have to be loaded first: a barrier waits for it.
     const loaded = importFunction(target);
     loaded.catch(() => {});
-    localDomain(domain).inherit(async () => (await loaded)(...args));
+    localDomain(domain).inherit(async () => {
+      const run = await loaded;
+      if (!this.#processor.closed) run(...args);
+    });
   }
 
   #interrupted(number: number, { domain, target, args }: Guarded): void {
@@ -125,6 +128,6 @@ export function callPortable(
   // Admitted: from here on it is not lost. Its grace period has not been asked for yet, so the host knows in time.
   ids.set(domain.name, id);
   if (processor.number !== 0)
-    processor.post(0, GUARD, { domain: domain.name, id, target, args } satisfies Guarded);
+    processor.post(0, GUARD, { domain: domain.name, id, target, args: kept } satisfies Guarded);
   return more;
 }

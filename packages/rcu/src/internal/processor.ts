@@ -374,6 +374,9 @@ export class Processor {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // What writes into this processor's words is led elsewhere before anybody can take its number for free; and what may
+    // run code of users (signals of calls that run here) comes when all is done.
+    for (const listener of this.#closedListeners) runGuarded(listener);
     this.#markGone(this.number, this.incarnation);
     for (const peer of this.#peers.values()) {
       peer.system.close();
@@ -381,7 +384,6 @@ export class Processor {
     }
     this.#peers.clear();
     this.calls.closed();
-    for (const listener of this.#closedListeners) listener();
   }
 
   get closed(): boolean {
@@ -439,7 +441,8 @@ export class Processor {
       );
       return;
     }
-    handler(from, message.payload);
+    // One that throws is an uncaught exception, and keeps no other message from being handled.
+    runGuarded(() => handler(from, message.payload));
   }
 }
 

@@ -168,6 +168,8 @@ class Guard implements ProxyHandler<object> {
   }
 
   get(target: object, key: PropertyKey): unknown {
+    // A promise that is resolved with a reference asks whether it is one itself; that is no use of it.
+    if (key === 'then' && !(key in target)) return undefined;
     this.#check();
     const found: unknown = Reflect.get(target, key, target);
     const property = Reflect.getOwnPropertyDescriptor(target, key);
@@ -204,11 +206,11 @@ class Guard implements ProxyHandler<object> {
   apply(target: object, self: unknown, args: unknown[]): unknown {
     this.#check();
     // A method runs on the object itself: its private fields and internal slots are not the proxy's.
-    return Reflect.apply(target as (...args: unknown[]) => unknown, unguarded(self), args);
+    return Reflect.apply(target as (...args: unknown[]) => unknown, unguarded(self), args.map(unguarded));
   }
 
   construct(target: object, args: unknown[]): object {
     this.#check();
-    return Reflect.construct(target as new (...args: unknown[]) => object, args);
+    return Reflect.construct(target as new (...args: unknown[]) => object, args.map(unguarded));
   }
 }

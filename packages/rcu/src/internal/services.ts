@@ -14,7 +14,8 @@ export const processorServices: ProcessorServices = {
 
   async load(processor, module, options) {
     // The list first, then the members: a processor that becomes live in between finds the module on the list.
-    const isNew = await processor.calls.call(0, BUILTIN.EXTEND, false, [module], options);
+    await processor.calls.call(0, BUILTIN.EXTEND, false, [module], options);
+    let succeeded = false;
     try {
       await Promise.all(
         processor.liveProcessors().map(async (number) => {
@@ -26,10 +27,10 @@ export const processorServices: ProcessorServices = {
           }
         }),
       );
-    } catch (error) {
-      // Not everywhere: asking again must try again, and who joins must not fail by it.
-      if (isNew === true) await processor.calls.call(0, BUILTIN.SHRINK, false, [module]);
-      throw error;
+      succeeded = true;
+    } finally {
+      // If the host is gone, so is its list.
+      await processor.calls.call(0, BUILTIN.SETTLE, false, [module, succeeded]).catch(() => {});
     }
   },
 };

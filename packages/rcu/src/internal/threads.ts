@@ -112,6 +112,8 @@ class AsyncThread implements NamedThread {
   }
 }
 
+const promiseThen = Promise.prototype.then;
+
 export class Threads {
   readonly #generations: number;
   readonly #counts: number[];
@@ -227,7 +229,8 @@ export class Threads {
     record.generation = generation;
     record.sequence = this.#nextSequence();
     // A thenable of another kind may settle more than once; a promise made of it does not.
-    const promise = result instanceof Promise ? result : Promise.resolve(result);
+    const isPlain = result instanceof Promise && result.then === promiseThen;
+    const promise = isPlain ? result : new Promise<unknown>((resolve) => resolve(result));
     // Derived: an unhandled rejection stays unhandled.
     return promise.then(record.fulfilled, record.rejected);
   }

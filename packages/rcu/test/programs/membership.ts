@@ -75,6 +75,10 @@ export async function passGate<T>(gate: number, value: T): Promise<T> {
   return value;
 }
 
+export async function failAtGate(gate: number): Promise<never> {
+  throw new RangeError(`past gate ${await passGate(gate, gate)}`);
+}
+
 /** Is there, and stands still until the gate is opened. */
 export function blockAtGate(gate: number): void {
   const shared = words();
@@ -127,9 +131,11 @@ export function finishBeforeLeaving(id: number): void {
 registerContextCarrier({
   capture: () => (globalThis as { membershipSlow?: true }).membershipSlow,
   async enter(_captured, call) {
-    const result = await call();
-    for (let step = 0; step < 100; step++) await undefined;
-    return result;
+    try {
+      return await call();
+    } finally {
+      for (let step = 0; step < 100; step++) await undefined;
+    }
   },
 } as ContextCarrier);
 

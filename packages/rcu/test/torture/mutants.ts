@@ -226,7 +226,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a machine that closes does not finish callbacks',
     scenario: 'teardown',
     seen: /handed in before close|all barriers to settle after the machine has closed/,
-    edits: one(DOMAIN, 'await domain.partIfAny?.drained();', 'void domain;'),
+    edits: one(
+      DOMAIN,
+      '!processor.closed && parts().some((part) => part.callbacks.hasWork)',
+      '(void parts, false)',
+    ),
   },
   // Deaths
   {
@@ -308,8 +312,8 @@ export const MUTANTS: readonly Mutant[] = [
     seen: /known as handed in, ran 0 times, not interrupted/,
     edits: one(
       PORTABLE,
-      'processor.post(0, GUARD, { domain: domain.name, id, target, args } satisfies Guarded);',
-      'setTimeout(() => processor.post(0, GUARD, { domain: domain.name, id, target, args } satisfies Guarded), 2);',
+      'processor.post(0, GUARD, { domain: domain.name, id, target, args: kept } satisfies Guarded);',
+      'setTimeout(() => processor.post(0, GUARD, { domain: domain.name, id, target, args: kept } satisfies Guarded), 2);',
     ),
   },
   {

@@ -5,7 +5,8 @@
  * by relative paths, so a copy tests itself.
  */
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
 import { PACKAGE } from './apart.ts';
 
 /** A replacement; what it replaces must be there, once. */
@@ -16,28 +17,29 @@ export interface Edit {
   readonly replace: string;
 }
 
-/** Makes a variant and gives its folder. @throws Error if an edit does not apply any more. */
+/**
+ * Makes a variant and gives its folder. What is there already as it should be is left alone, and the rest replaced whole: two
+ * runs of the tests may make the same variant at once. @throws Error if an edit does not apply any more. */
 export function makeVariant(name: string, edits: readonly Edit[]): string {
   const root = join(PACKAGE, '.vitest/variants', name);
-  fs.rmSync(root, { recursive: true, force: true });
   const files = fs.globSync(['src/**/*.ts', 'test/torture/*.ts', 'test/programs/torture*.ts'], {
     cwd: PACKAGE,
   });
   for (const file of files) {
-    fs.mkdirSync(join(root, file, '..'), { recursive: true });
-    const text = fs.readFileSync(join(PACKAGE, file), 'utf8');
-    fs.writeFileSync(
-      join(root, file),
-      edited(
-        text,
-        edits.filter((edit) => edit.file === file),
-        name,
-      ),
-    );
+    const mine = edits.filter((edit) => edit.file === file);
+    replaceFile(join(root, file), edited(fs.readFileSync(join(PACKAGE, file), 'utf8'), mine, name));
   }
   for (const { file } of edits)
     if (!files.includes(file)) throw new Error(`${name} no longer applies: there is no ${file}.`);
   return root;
+}
+
+function replaceFile(path: string, text: string): void {
+  if (fs.existsSync(path) && fs.readFileSync(path, 'utf8') === text) return;
+  fs.mkdirSync(dirname(path), { recursive: true });
+  const half = `${path}.${process.pid}`;
+  fs.writeFileSync(half, text);
+  fs.renameSync(half, path);
 }
 
 function edited(text: string, edits: readonly Edit[], name: string): string {
