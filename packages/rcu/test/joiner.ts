@@ -1,16 +1,16 @@
 /**
  * A plain Worker, made by the test and not by a machine, that joins and leaves when it is told to.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { onTestFinished } from 'vitest';
 import { currentProcessor, type Machine } from '../src/index.ts';
 import { PROCESSOR, PROCESSOR_STATE, processorWord } from '../src/internal/layout.ts';
 import { type Commands, WORDS } from './programs/membership.ts';
+import { until } from './support.ts';
+
+export { until } from './support.ts';
 
 type Command = keyof Commands;
-
-const HUNG_MS = 20_000;
 
 export const membershipProgram: URL = new URL('./programs/membership.ts', import.meta.url);
 
@@ -100,13 +100,4 @@ export function gone(number: number): Promise<void> {
       if (found === number) resolve();
     }),
   );
-}
-
-/** Asks, with turns of the event loop in between, until a condition holds; for 20 s at most. */
-export async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const giveUpAt = performance.now() + HUNG_MS;
-  while (!(await holds())) {
-    if (performance.now() > giveUpAt) throw new Error(`did not come to pass: ${what}`);
-    await nextTurn();
-  }
 }

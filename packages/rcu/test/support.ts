@@ -25,13 +25,15 @@ export function gate(): { passed: Promise<void>; open: () => void } {
   return { passed, open };
 }
 
-/** Turns of the event loop until a condition holds, a bounded number of them. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
-  for (let turn = 0; turn < 100_000; turn++) {
-    if (holds()) return;
+const HUNG_MS = 20_000;
+
+/** Asks, with turns of the event loop in between, until a condition holds; for 20 s at most. */
+export async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const giveUpAt = performance.now() + HUNG_MS;
+  while (!(await holds())) {
+    if (performance.now() > giveUpAt) throw new Error(`did not come to pass: ${what}`);
     await nextTurn();
   }
-  throw new Error(`did not come to pass: ${what}`);
 }
 
 /** Watches whether a promise has settled. */
