@@ -8,7 +8,8 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type LockOwner, type Owner, ownerOf, type ProcessorOwner, tokenOf } from '../src/internal/owners.ts';
 import { Mutex, OwnerDiedError, RwLock } from '../src/locks.ts';
-import { AT, becomeOwner, Critical, HUNG_MS, type Job, type Kind, randomFrom } from './programs/locks.ts';
+import { AT, becomeOwner, Critical, HUNG_MS, type Job, type Kind } from './programs/locks.ts';
+import { randomFrom } from './torture/random.ts';
 
 const program = new URL('./programs/locks.ts', import.meta.url);
 const seed = Number(process.env.K42_SEED ?? Date.now() % 1_000_000);

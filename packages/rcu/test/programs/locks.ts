@@ -5,10 +5,12 @@
  * look at; the words of the tests come behind. A worker is told by its `workerData` what to do, and tells how far it has
  * come by words, so that whoever starts it may stand still meanwhile.
  */
+
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from '../../src/internal/layout.ts';
 import { currentTask, type Owner, ProcessorOwner } from '../../src/internal/owners.ts';
 import { Mutex, RwLock } from '../../src/locks.ts';
+import { randomFrom } from '../torture/random.ts';
 
 /** Words behind the processor table. FIRST and SECOND are equal whenever the lock is free and nobody has died. */
 export const AT = {
@@ -45,17 +47,6 @@ export interface Task {
 
 /** How long anything may take before a test calls it hung. Far above the 50 ms of a sleep. */
 export const HUNG_MS = 8000;
-
-/** Random numbers that a seed replays (mulberry32). */
-export function randomFrom(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 /** Makes the calling thread a processor as far as owners go. */
 export function becomeOwner(words: Int32Array, number: number, incarnation: number): ProcessorOwner {
