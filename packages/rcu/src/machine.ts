@@ -10,31 +10,24 @@
 import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { MessageChannel, threadId, Worker, type WorkerOptions } from 'node:worker_threads';
-import {
-  BootError,
-  DeadlineError,
-  GracePeriodDeadlockError,
-  InvalidArgumentError,
-  JoinError,
-  MachineClosedError,
-} from './errors.ts';
+import { BootError, DeadlineError, InvalidArgumentError, MachineClosedError } from './errors.ts';
 import { BUILTIN, registerModuleList } from './internal/builtins.ts';
-import { assertDetached, currentProcessor } from './internal/current.ts';
+import { assertDetached } from './internal/current.ts';
 import { assertDeadline, within } from './internal/deadline.ts';
-import { machineDomain } from './internal/domain.ts';
-import { answerKnocks, knock } from './internal/doors.ts';
-import { becomeProcessor, join } from './internal/joining.ts';
+import { answerKnocks } from './internal/doors.ts';
+import { becomeProcessor } from './internal/joining.ts';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from './internal/layout.ts';
-import { leave } from './internal/leaving.ts';
 import { Membership, type Reservation } from './internal/membership.ts';
 import { MachineMemory } from './internal/memory.ts';
 import { currentTask } from './internal/owners.ts';
 import { moduleUrl, type Processor, type Target } from './internal/processor.ts';
-import type { CallOptions, Moving } from './internal/remoteCalls.ts';
+import type { CallOptions } from './internal/remoteCalls.ts';
+import { type RemoteModule, remoteModule } from './internal/remoteModule.ts';
 import { type ProcessorView, viewsOf } from './internal/stall.ts';
 import { PROTOCOL, type Ticket, type WorkerBoot } from './internal/wire.ts';
 
 export { claimPackage, currentProcessor, currentProcessorIfAny, onAttach } from './internal/current.ts';
+export { type JoinOptions, joinMachine, type LeaveOptions, leaveMachine } from './internal/guests.ts';
 export { PROCESSORS_MAX } from './internal/layout.ts';
 export { MachineMemory } from './internal/memory.ts';
 export type { LockOwner, Owner } from './internal/owners.ts';
@@ -48,6 +41,7 @@ export {
   moving,
   registerContextCarrier,
 } from './internal/remoteCalls.ts';
+export type { RemoteModule } from './internal/remoteModule.ts';
 export type { Ticket } from './internal/wire.ts';
 
 const workerUrl: URL = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
@@ -85,29 +79,6 @@ export interface MachineOptions {
 export interface MachineSnapshot {
   readonly processors: readonly ProcessorView[];
   readonly unresponsive: readonly number[];
-}
-
-/** The exported functions of a module, by name. */
-type Functions<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M] &
-  string;
-type Arguments<F> = F extends (...args: infer A) => unknown ? A : never;
-type Result<F> = F extends (...args: never[]) => infer R ? Unmoved<Awaited<R>> : never;
-type Unmoved<R> = R extends Moving<infer T> ? T : R;
-
-/** Typed calls of the exported functions of one module; see `Machine.module`. */
-export interface RemoteModule<M> {
-  call<K extends Functions<M>>(
-    processor: number,
-    name: K,
-    args: Arguments<M[K]>,
-    options?: CallOptions,
-  ): Promise<Result<M[K]>>;
-  run<K extends Functions<M>>(
-    processor: number,
-    name: K,
-    args: Arguments<M[K]>,
-    options?: CallOptions,
-  ): Promise<Result<M[K]>>;
 }
 
 interface RunningWorker {
@@ -197,7 +168,7 @@ export class Machine {
     return this.#processor.memory;
   }
 
-  /** Numbers of the processors that serve now, ascending. 0 is the host. */
+  /** Numbers of the processors that serve now, ascending; one that is leaving is among them until it is gone. 0 is the host. */
   get processors(): readonly number[] {
     return this.#membership.serving();
   }
@@ -431,60 +402,6 @@ export class Machine {
   }
 }
 
-export interface JoinOptions {
-  /** For people; default the machine's name and the number. */
-  readonly name?: string;
-  /** Milliseconds to become a processor that serves. Default 30 000. */
-  readonly deadlineMs?: number;
-}
-
-/**
- * Makes the calling thread, whoever made it, a processor of the ticket's machine: settles when it has loaded the
- * machine's modules and serves. It must run its event loop: a pool that parks idle workers in `Atomics.wait` holds up every
- * grace period meanwhile (piscina: `atomics: 'disabled'`; tinypool: `useAtomics: false`).
- * @throws JoinError, MachineFullError, MachineClosedError, AlreadyAttachedError, InvalidArgumentError, what loading a
- *   module threw; the thread is no processor then.
- */
-export async function joinMachine(ticket: Ticket, options: JoinOptions = {}): Promise<Processor> {
-  const { name, deadlineMs = JOIN_DEADLINE_MS } = options;
-  assertDeadline(deadlineMs);
-  const until = performance.now() + deadlineMs;
-  if (ticket?.k42 !== 'ticket' || !(ticket.memory instanceof SharedArrayBuffer))
-    throw new InvalidArgumentError('Not a ticket of a machine: see Machine.ticket().');
-  if (ticket.protocol !== PROTOCOL)
-    throw new JoinError(`this copy of @k42/rcu speaks version ${PROTOCOL}, the machine's ${ticket.protocol}`);
-  assertDetached();
-  const control = await knock(ticket, deadlineMs);
-  return join(ticket, control, { reserved: undefined, name }, Math.max(1, until - performance.now()));
-}
-
-export interface LeaveOptions {
-  /** Milliseconds for threads and deferred work to end. Default 10 000. */
-  readonly deadlineMs?: number;
-}
-
-/**
- * Makes the calling thread leave its machine: no more calls are taken, deferred work and live threads end, then it is
- * no processor any more and may join again.
- * @throws DeadlineError if they did not end in time: the thread stays a processor until they have, and then leaves by
- *   itself; GracePeriodDeadlockError inside a synchronous thread; AlreadyLeavingError, NotAttachedError;
- *   InvalidArgumentError on the host.
- */
-export async function leaveMachine(options: LeaveOptions = {}): Promise<void> {
-  const { deadlineMs = CLOSE_DEADLINE_MS } = options;
-  assertDeadline(deadlineMs);
-  const processor = currentProcessor();
-  if (processor.number === 0) throw new InvalidArgumentError('The host cannot leave its machine: close it.');
-  if (machineDomain.threads.insideThread) throw new GracePeriodDeadlockError();
-  const left = leave(processor);
-  if (await within(left, deadlineMs)) return;
-  left.catch(() => {});
-  throw new DeadlineError(
-    `the threads and the deferred work of processor ${processor.number} to end`,
-    deadlineMs,
-  );
-}
-
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
@@ -493,16 +410,6 @@ function sum(numbers: readonly number[]): number {
 function warnOfDeath(number: number, name: string, cause: unknown): void {
   const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
   process.emitWarning(`Processor ${number} (${name}) died: ${reason}`, 'K42Warning');
-}
-
-function remoteModule<M>(processor: Processor, module: URL | string | undefined): RemoteModule<M> {
-  const url = module === undefined ? processor.program : moduleUrl(module);
-  if (url === undefined)
-    throw new InvalidArgumentError('The machine was booted without a program: name a module.');
-  return {
-    call: (to, name, args, options) => processor.call(to, { module: url, name }, args, options),
-    run: (to, name, args, options) => processor.run(to, { module: url, name }, args, options),
-  };
 }
 
 /** The options' program, when all of them are good. @throws InvalidArgumentError */
