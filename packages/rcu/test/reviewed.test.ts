@@ -147,6 +147,21 @@ describe('work that hands in work', () => {
   });
 });
 
+test('a module stays on the list if one of several loads of it has succeeded', async () => {
+  const machine = await boot(2);
+  const slow = `data:text/javascript,
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    globalThis.reviewedLoaded = true;`;
+  const [late, loaded] = await Promise.allSettled([
+    machine.load(slow, { deadlineMs: 20 }),
+    machine.load(slow),
+  ]);
+  expect(late).toMatchObject({ status: 'rejected', reason: { code: 'K42_DEADLINE' } });
+  expect(loaded.status).toBe('fulfilled');
+  // Who joins has it before it serves.
+  expect(await machine.run(await machine.add(), 'hasLoaded')).toBe(true);
+});
+
 describe('what would take a processor down', () => {
   test('whatever is thrown reaches the caller as an error', async () => {
     const machine = await boot(2);

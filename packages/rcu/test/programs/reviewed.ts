@@ -54,6 +54,10 @@ export function howWaitEnded(): string | undefined {
   return waited;
 }
 
+export function hasLoaded(): boolean {
+  return (globalThis as { reviewedLoaded?: true }).reviewedLoaded === true;
+}
+
 export function throwBare(): never {
   throw Object.create(null);
 }
