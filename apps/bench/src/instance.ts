@@ -12,24 +12,38 @@ import { JournalWriter } from './postmark/journal.ts';
 import { Progress } from './postmark/progress.ts';
 import { Workload, type WorkloadHooks } from './postmark/workload.ts';
 
-let stopped = false;
+/** One for each instance on this JavaScript thread, from the moment it is asked for. */
+const running = new Set<AbortController>();
 
-/** Makes the instance that runs on this processor, if any, fail at its next unit of work. Called by name. */
+/** Makes the instances on this processor, if any, fail at their next unit of work. Called by name. */
 export function stopInstances(): void {
-  stopped = true;
+  for (const instance of running) instance.abort(new BenchStoppedError());
 }
 
 /** Called on every processor, by name. */
 export async function runInstance(spec: InstanceSpec): Promise<InstanceResult> {
-  return runInstanceOn(await openBackend(spec.mode, spec), spec);
+  return stoppably((stop) => openBackend(spec.mode, spec).then((backend) => runOn(backend, spec, stop)));
 }
 
 /** The same with a backend that is already open; closes it. */
 export async function runInstanceOn(backend: Backend, spec: InstanceSpec): Promise<InstanceResult> {
-  stopped = false;
+  return stoppably((stop) => runOn(backend, spec, stop));
+}
+
+async function stoppably<T>(work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  const instance = new AbortController();
+  running.add(instance);
+  try {
+    return await work(instance.signal);
+  } finally {
+    running.delete(instance);
+  }
+}
+
+async function runOn(backend: Backend, spec: InstanceSpec, stop: AbortSignal): Promise<InstanceResult> {
   const begun = performance.now();
   let swaps: SwapRecord[] = [];
-  const workload = await runWorkload(backend, spec).finally(async () => {
+  const workload = await runWorkload(backend, spec, stop).finally(async () => {
     swaps = await backend.close();
   });
   const { counts, transactions, transactionSeconds, verification } = workload;
@@ -50,10 +64,11 @@ export async function runInstanceOn(backend: Backend, spec: InstanceSpec): Promi
 async function runWorkload(
   backend: Backend,
   spec: InstanceSpec,
+  stop: AbortSignal,
 ): Promise<Awaited<ReturnType<Workload['run']>>> {
   const { options, seed, directory, keep, verify, processor, journal: path } = spec;
   const { files } = backend;
-  const hooks = stoppable(backend.hooks);
+  const hooks = stoppable(backend.hooks, stop);
   const progress = spec.progress && new Progress(spec.progress, processor);
   const journal = await inUnit(hooks, async () => new JournalWriter(processor, await files.open(path, true)));
   try {
@@ -70,18 +85,18 @@ async function runWorkload(
     }).run();
   } catch (error) {
     // The first failure is the one to report.
-    await inUnit(hooks, () => journal.close()).catch(() => {});
+    await inUnit(backend.hooks, () => journal.close()).catch(() => {});
     throw error;
   }
 }
 
 /** The same hooks, and a look at whether to stop before every unit of work. */
-function stoppable(hooks: WorkloadHooks): WorkloadHooks {
+function stoppable(hooks: WorkloadHooks, stop: AbortSignal): WorkloadHooks {
   const run = hooks.runTransaction ?? ((work) => work());
   return {
     ...hooks,
     runTransaction: async (work) => {
-      if (stopped) throw new BenchStoppedError();
+      stop.throwIfAborted();
       await run(work);
     },
   };

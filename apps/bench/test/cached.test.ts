@@ -52,3 +52,14 @@ test.each(CACHE_MODES)('mode %s: an instance that fails ends the others', async 
   await fleet.close();
   expect(await running).toMatchObject({ code: 'K42_BENCH_STOPPED' });
 });
+
+test.each(CACHE_MODES)('mode %s: instances that have not begun yet are stopped', async (mode) => {
+  const directory = temporaryDirectory();
+  const endless = plainSpec({ transactions: 1_000_000 }, { mode, processors: 2, directory });
+  const fleet = await openFleet(2);
+  const running = [0, 1].map((processor) => fleet.runInstance(processor, { ...endless, processor }));
+  const ended = Promise.allSettled(running);
+  await fleet.close();
+  for (const { reason } of (await ended) as PromiseRejectedResult[])
+    expect(reason).toMatchObject({ code: 'K42_BENCH_STOPPED' });
+});

@@ -56,6 +56,16 @@ describe('typed calls', () => {
 });
 
 describe('calls', () => {
+  test("begin in the order in which they were made, whatever order a module's imports end in", async () => {
+    const machine = await boot(2);
+    const module = machine.module<typeof Program>();
+    for (const processor of machine.processors) {
+      const made = Array.from({ length: 300 }, (_, index) => index);
+      const turns = await Promise.all(made.map((index) => module.run(processor, 'turnOf', [index])));
+      expect(turns).toEqual(made);
+    }
+  });
+
   test('go from worker to worker and to oneself, to the host and through several', async () => {
     const machine = await boot(3);
     expect(await machine.call(1, 'callFrom', [2, 'add', [1, 2]])).toBe(3);

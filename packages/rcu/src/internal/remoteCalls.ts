@@ -4,7 +4,8 @@
  * A call may carry *context*: values that registered carriers capture at the caller and re-enter at the callee, as an
  * asynchronous context would be on one thread. (`@k42/hotswap` lets its marks travel this way.)
  *
- * Calls that arrive before this processor serves (it is still loading the machine's modules) are kept until it does.
+ * Calls that arrive before this processor serves (it is still loading the machine's modules) are kept until it does. One
+ * processor's calls of one module's functions begin in the order in which they were made.
  */
 import type { MessagePort, Transferable } from 'node:worker_threads';
 import {
@@ -331,9 +332,25 @@ function cloned(value: unknown): unknown {
   return structuredClone(unguarded(value));
 }
 
+type Exports = Record<string, unknown>;
+
+/** Modules that functions were called of. One promise each, so that calls begin in the order in which they came:
+ * `import()` keeps none (module runners, such as a test's, ask another process even for what is loaded). */
+const modules = new Map<string, Promise<Exports>>();
+
+function importOnce(module: string): Promise<Exports> {
+  const known = modules.get(module);
+  if (known !== undefined) return known;
+  const loading: Promise<Exports> = import(module);
+  modules.set(module, loading);
+  // The next call tries again.
+  loading.catch(() => modules.delete(module));
+  return loading;
+}
+
 /** The function that a target names on this JavaScript thread. @throws NoSuchExportError, what loading the module throws */
 export async function importFunction({ module, name }: RemoteFunction): Promise<Callable> {
-  const loaded = (await import(module)) as Record<string, unknown>;
+  const loaded = await importOnce(module);
   const exported = loaded[name];
   if (typeof exported !== 'function') throw new NoSuchExportError(module, name);
   return exported as Callable;

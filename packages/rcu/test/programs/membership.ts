@@ -349,3 +349,10 @@ if (!isMainThread && (workerData as { joiner?: true } | null)?.joiner === true) 
     },
   );
 }
+
+const turns: number[] = [];
+
+/** Which call of this function on this processor it is, counted from 0. */
+export function turnOf(call: number): number {
+  return turns.push(call) - 1;
+}
