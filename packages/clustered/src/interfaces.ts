@@ -3,71 +3,136 @@
  *
  * An interface is declared once, with the kind of every method, because a method's kind decides how a call is kept
  * safe: a synchronous one ends within its turn; an asynchronous one lasts until its promise settles and is counted as
- * a thread for so long. The type checker refuses a declaration that disagrees with the TypeScript type.
+ * a thread for so long; a waiting one and an iterator may last for hours and are counted on the object alone. The type
+ * checker refuses a declaration that disagrees with the TypeScript type.
  */
-
 import { NameError } from './errors.ts';
-import { makeInterceptorClass, makeSlotClass } from './internal/dispatch.ts';
-import type { InterceptorClass, MethodKind, SlotClass } from './internal/slots.ts';
+import { makeInterceptorClass, makeProvingSlotClass, makeSlotClass } from './internal/dispatch.ts';
+import { fingerprint } from './internal/fingerprint.ts';
+import type { InterceptorClass, Method, MethodKind, SlotClass } from './internal/slots.ts';
 
-export type { MethodKind } from './internal/slots.ts';
+export type { Method, MethodKind } from './internal/slots.ts';
 
-type KindOf<Result> = [Result] extends [PromiseLike<unknown>] ? 'async' : 'sync';
+type IsAny<T> = 0 extends 1 & T ? true : false;
+
+/** Kind of a method by what it returns. A method that may return a promise is asynchronous. */
+export type KindOf<Result> =
+  IsAny<Result> extends true
+    ? MethodKind
+    : [Extract<Result, PromiseLike<unknown>>] extends [never]
+      ? [Result] extends [never]
+        ? 'sync'
+        : Result extends { next(...args: never[]): infer Step }
+          ? Step extends PromiseLike<unknown>
+            ? 'async-iterator'
+            : 'iterator'
+          : 'sync'
+      : 'async';
+
+/** What may be declared beyond the kind: only what returns a promise can wait, and nothing that waits completes. */
+type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
+  ?
+      | Kind
+      | { readonly kind: Kind; readonly waits: true }
+      | { readonly kind: Kind; readonly completes: true }
+      | { readonly kind: Kind }
+  : Kind extends 'sync'
+    ? Kind | { readonly kind: Kind; readonly completes: true } | { readonly kind: Kind }
+    : Kind | { readonly kind: Kind };
 
 /** The declaration that fits a TypeScript interface: every method, each with its kind, and nothing else. */
 export type Methods<T> = {
-  readonly [K in keyof T & string]: T[K] extends (...args: never[]) => infer Result ? KindOf<Result> : never;
+  readonly [K in keyof T & string]: T[K] extends (...args: never[]) => infer Result
+    ? DeclarationOf<KindOf<Result>>
+    : never;
 };
 
-/** A declared interface. Made by `defineInterface`; one per name and JavaScript thread. */
-export interface Interface<T extends object> {
+declare const SERVES: unique symbol;
+
+/** A declared interface, whatever it is. */
+export interface AnyInterface {
   readonly name: string;
-  readonly methods: Readonly<Record<string, MethodKind>>;
+  readonly methods: Readonly<Record<string, Method>>;
+  /** Tells interfaces of one name apart. */
+  readonly fingerprint: number;
   /** Class of the slots (handles) of objects of this interface. */
-  readonly Slot: SlotClass<T>;
+  readonly Slot: SlotClass;
+  /** The same where the machine proves. */
+  readonly ProvingSlot: SlotClass;
   /** Class of the stand-ins whose every method goes to one interceptor: default objects, mediators. */
-  readonly Interceptor: InterceptorClass<T>;
+  readonly Interceptor: InterceptorClass;
+}
+
+/** A declared interface. Made by `defineInterface`; one per name and JavaScript thread. */
+export interface Interface<T extends object> extends AnyInterface {
+  readonly [SERVES]?: T;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_./@-]{0,63}$/;
 /** A handle must not be taken for a promise or a plain property holder. */
 const RESERVED = new Set(['constructor', 'then', '__proto__']);
 
-const interfaces = new Map<string, Interface<object>>();
+const interfaces = new Map<string, AnyInterface>();
 
 /**
- * Declares an interface: `defineInterface<Counter>('counter', { inc: 'sync', value: 'async' })`.
+ * Declares an interface:
+ * `defineInterface<Queue>('queue', { length: 'sync', push: { kind: 'sync', completes: true }, pop: { kind: 'async', waits: true } })`.
+ *
+ * Kinds: `sync` ends within its turn; `async` returns a promise (or may); `iterator` and `async-iterator` return an
+ * iterator, which the handle gives wrapped: use it to its end, or `return()` it (as `for ... of` does), because until
+ * then it holds up the destruction and the exchange of the object. `waits`: the call may stay open until some other call
+ * lets it go on; `completes`: it is such another call.
  *
  * @param name stable across processors and versions, 1 to 64 characters of letters, digits and `_ . / @ -`.
- * @throws NameError for an unusable or already used name, or a method named `then`, `constructor`, or with a `$`.
+ * @throws NameError for an unusable or already used name, a method that is no identifier, or named `then`, `constructor`,
+ *   `__proto__` or with a `$`, or a declaration that makes no sense.
  */
 export function defineInterface<T extends object>(name: string, methods: Methods<T>): Interface<T> {
   checkName('An interface', name);
   if (interfaces.has(name)) throw new NameError(`An interface named ${name} is defined already.`);
-  const kinds = methods as Readonly<Record<string, MethodKind>>;
-  for (const method of Object.keys(kinds)) {
-    if (RESERVED.has(method) || method.includes('$')) {
-      throw new NameError(`Interface ${name} cannot have a method named ${JSON.stringify(method)}.`);
-    }
-  }
+  const declared: Record<string, Method> = {};
+  for (const [method, declaration] of Object.entries<unknown>(methods))
+    declared[method] = checkMethod(name, method, declaration);
   const defined: Interface<T> = {
     name,
-    methods: { ...kinds },
-    Slot: makeSlotClass<T>(name, kinds),
-    Interceptor: makeInterceptorClass<T>(name, kinds),
+    methods: declared,
+    fingerprint: fingerprint(Object.entries(declared)),
+    Slot: makeSlotClass(name, declared),
+    ProvingSlot: makeProvingSlotClass(name, declared),
+    Interceptor: makeInterceptorClass(name, declared),
   };
-  interfaces.set(name, defined as unknown as Interface<object>);
+  interfaces.set(name, defined);
   return defined;
 }
 
 /** The interface of that name, if this thread has defined it. */
-export function interfaceNamed(name: string): Interface<object> | undefined {
+export function interfaceNamed(name: string): AnyInterface | undefined {
   return interfaces.get(name);
+}
+
+const KINDS: ReadonlySet<unknown> = new Set<MethodKind>(['sync', 'async', 'iterator', 'async-iterator']);
+
+function checkMethod(interfaceName: string, method: string, declaration: unknown): Method {
+  const refuse = (why: string): never => {
+    throw new NameError(`Interface ${interfaceName}, method ${JSON.stringify(method)}: ${why}.`);
+  };
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(method) || RESERVED.has(method))
+    refuse('an interface cannot have a method of that name');
+  const given: Partial<Method> =
+    typeof declaration === 'object' && declaration !== null
+      ? declaration
+      : { kind: declaration as MethodKind };
+  const { kind, waits = false, completes = false } = given;
+  if (kind === undefined || !KINDS.has(kind)) return refuse(`${JSON.stringify(kind)} is no kind of method`);
+  if (waits && kind !== 'async') refuse('only an asynchronous method can wait');
+  if (completes && kind !== 'async' && kind !== 'sync') refuse('an iterator completes nothing');
+  if (waits && completes) refuse('it cannot wait and complete others at once');
+  return { kind, waits, completes };
 }
 
 /** @throws NameError */
 export function checkName(what: string, name: string): void {
-  if (!NAME.test(name))
+  if (typeof name !== 'string' || !NAME.test(name))
     throw new NameError(
       `${what} needs a name of 1 to 64 letters, digits and _ . / @ -, not ${JSON.stringify(name)}.`,
     );

@@ -7,14 +7,16 @@
  */
 
 import { ObjectGoneError } from './errors.ts';
-import type { Implementation } from './implementations.ts';
-import type { Interface } from './interfaces.ts';
-import { members } from './internal/gtt.ts';
+import type { AnyImplementation, Implementation } from './implementations.ts';
+import type { AnyInterface } from './interfaces.ts';
 import { STATE } from './internal/layout.ts';
-import { objects } from './internal/objects.ts';
+import { OpenCalls } from './internal/openCalls.ts';
+import { members } from './internal/sets.ts';
+import { objects } from './internal/system.ts';
 import type { Root } from './root.ts';
 
-export { bit, members } from './internal/gtt.ts';
+export { countOpenIterator, OpenCalls } from './internal/openCalls.ts';
+export { bit, members } from './internal/sets.ts';
 export type { Interceptor } from './internal/slots.ts';
 
 /** What an entry says while nothing can change it. */
@@ -29,9 +31,9 @@ export interface EntryView {
  * Makes a Root without a COID: record and state only. It serves `asInterface` (a mediator serves whichever interface
  * its target has).
  */
-export function createRoot<T extends object, A>(
-  implementation: Implementation<T, A>,
-  asInterface: Interface<object>,
+export function createRoot<A>(
+  implementation: Implementation<object, A>,
+  asInterface: AnyInterface,
   argument: A,
 ): bigint {
   return objects().records.create(implementation, asInterface, argument);
@@ -43,12 +45,12 @@ export function rootView(word: bigint): Root<object> {
 }
 
 /** Name and classes of a Root's implementation. @throws NotLoadedError */
-export function implementationOf(word: bigint): Implementation<object, never> {
+export function implementationOf(word: bigint): AnyImplementation {
   return objects().records.implementation(word);
 }
 
 /** The interface a Root serves. The caller keeps the Root from being reclaimed. @throws NotLoadedError */
-export function interfaceServedBy(word: bigint): Interface<object> {
+export function interfaceServedBy(word: bigint): AnyInterface {
   return objects().records.interface(word);
 }
 
@@ -68,7 +70,7 @@ export function holdRoot(coid: number): bigint {
  */
 export async function withEntryLocked<R>(coid: number, held: (entry: EntryView) => R): Promise<R> {
   const { gtt } = objects();
-  if (!gtt.inRange(coid)) throw new ObjectGoneError(coid);
+  if (!gtt.has(coid)) throw new ObjectGoneError(coid);
   const sequence = gtt.sequence(coid);
   return gtt.writeLocked(coid, () => {
     if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
@@ -88,13 +90,18 @@ export function currentRoot(coid: number): bigint {
 
 /**
  * Puts the default object back into this processor's slot, if it has one of that sequence: the next call misses.
- * Between turns only; calls in flight are the caller's business.
+ * Between turns only; calls in flight are the caller's business. Gives the count of waiting calls and iterators that are
+ * open until now, if there are any; later ones are counted elsewhere.
  */
-export function resetSlot(coid: number, sequence: number): void {
+export function resetSlot(coid: number, sequence: number): OpenCalls | undefined {
   const { ltt, records, gtt } = objects();
-  const slot = ltt[coid];
-  if (slot !== undefined && slot.$sequence === sequence)
-    objects().reset(slot, records.interface(gtt.root(coid)));
+  const slot = ltt.get(coid);
+  if (slot === undefined || slot.$sequence !== sequence) return undefined;
+  objects().reset(slot, records.interface(gtt.root(coid)));
+  const open = slot.$open;
+  if (open === undefined || open.count === 0) return undefined;
+  slot.$open = new OpenCalls(open);
+  return open;
 }
 
 /**
@@ -102,10 +109,7 @@ export function resetSlot(coid: number, sequence: number): void {
  * @throws ObjectGoneError if the object of that sequence number is gone
  */
 export function redispatch(coid: number, sequence: number, method: string, args: unknown[]): unknown {
-  const slot = objects().slot(coid);
-  if (slot.$sequence !== sequence) throw new ObjectGoneError(coid);
-  const rep = slot.$rep as Record<string, (...args: unknown[]) => unknown>;
-  return (rep[method] as (...args: unknown[]) => unknown)(...args);
+  return objects().redispatch(coid, sequence, method, args);
 }
 
 /** Frees a Root that nobody can reach any more, after its `reclaim` hook. */
@@ -115,9 +119,7 @@ export function reclaimRoot(word: bigint): void {
 
 /** Frees a Root without looking at it: one that was never seen by anybody, or has nothing to reclaim. */
 export function discardRoot(word: bigint): void {
-  const { records } = objects();
-  records.forget(word);
-  records.free(word);
+  objects().discard(word);
 }
 
 /** Forgets this processor's view of a Root that is about to be reclaimed by another. */

@@ -1,12 +1,16 @@
 /**
- * Objects as clients see them: create, call, destroy.
+ * Objects as clients see them: create, call, destroy, find by name.
  *
  * An object is named by its COID, one number that means the same on every processor: post it, store it, put it in
  * shared memory. To call it, make a handle, or use the paper's `DREF` inside a thread.
  */
-import { ObjectGoneError } from './errors.ts';
+import { InvalidArgumentError } from '@k42/rcu';
+import { NameError, ObjectGoneError } from './errors.ts';
 import type { Implementation } from './implementations.ts';
-import { objects, table } from './internal/objects.ts';
+import type { Interface } from './interfaces.ts';
+import { dropIdle } from './internal/idle.ts';
+import { PAGE_LOG2, PAGE_MASK, REGION_ENTRIES } from './internal/layout.ts';
+import { coidOf, destruction, isLive, objectNames, objects, pages, toStored } from './internal/system.ts';
 
 declare const INTERFACE: unique symbol;
 
@@ -16,13 +20,11 @@ export type Coid<T extends object> = number & { readonly [INTERFACE]: T };
 /** A COID together with its sequence number, in one number (below 2^53): safe to keep beyond the object's life. */
 export type StoredCoid<T extends object> = number & { readonly [INTERFACE]: readonly [T] };
 
-const COID_RANGE = 2 ** 24;
-
 /**
- * Makes an object on the calling processor, from its own region of COIDs. Cost: two small allocations in machine
- * memory and a few atomic stores; Reps are made later, where the object is called.
- * @throws RegionExhaustedError, OutOfMachineMemoryError, NotAttachedError, or what `initialise` throws; nothing is
- *   left behind then.
+ * Makes an object on the calling processor, from its own region of COIDs and its own arena. Cost: one small block of
+ * machine memory and a few atomic stores; Reps are made later, where the object is called.
+ * @throws RegionExhaustedError, OutOfMachineMemoryError, NotAttachedError, InvalidArgumentError (sizes), DefinitionMismatchError, or
+ *   what `initialise` throws; nothing is left behind then.
  */
 export function create<T extends object>(implementation: Implementation<T, void>): Coid<T>;
 export function create<T extends object, A>(implementation: Implementation<T, A>, argument: A): Coid<T>;
@@ -32,46 +34,168 @@ export function create<T extends object, A>(implementation: Implementation<T, A>
 
 /**
  * The handle of an object on the calling processor: has the interface's methods and may be kept for as long as one
- * likes. A call is two dereferences. Synchronous calls need no thread; asynchronous ones count themselves as threads.
- * After `destroy` every call throws `ObjectGoneError`, also when the number has been given to another object.
- * @throws ObjectGoneError, NotLoadedError, NotAttachedError
+ * likes. A call is two dereferences. Synchronous calls need no thread; asynchronous ones count themselves as threads;
+ * waiting ones and iterators are counted on the object. After `destroy` every call throws `ObjectGoneError` (a method
+ * that gives promises rejects), also when the number has been given to another object.
+ * @throws ObjectGoneError, NotLoadedError, DefinitionMismatchError, NotAttachedError
  */
 export function handle<T extends object>(coid: Coid<T>): T {
-  return objects().slot(coid) as unknown as T;
+  return objects().slot(coid) as object as T;
 }
 
 /**
  * The calling processor's Rep of an object (the paper's form): `DREF(coid).method()`. Legal only inside a thread
- * (`spawn`), and what it returns only until that thread ends; nothing checks this. Cost: one table look-up less than
- * nothing to a handle call; before the first miss, what it returns is the default object.
- * @throws ObjectGoneError, NotLoadedError, NotAttachedError on first use of the COID here.
+ * (`spawn`), and what it returns only until that thread ends: `prove: true` of the machine checks it, nothing else does.
+ * Cost: two look-ups; before the first miss, what it returns is the default object.
+ * @throws ObjectGoneError, NotLoadedError, NotAttachedError on first use of the COID here; OutsideThreadError in prove mode
  */
 export function DREF<T extends object>(coid: Coid<T>): T {
-  const slot = table[coid];
+  const slot = pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
   return (slot === undefined ? objects().slot(coid) : slot).$rep as T;
 }
 
-/** The form of a COID to keep where the object may not outlive it. */
+/** The form of a COID to keep where the object may not outlive it. @throws ObjectGoneError */
 export function storeCoid<T extends object>(coid: Coid<T>): StoredCoid<T> {
   const { gtt } = objects();
-  if (!gtt.inRange(coid)) throw new ObjectGoneError(coid);
-  return (gtt.sequence(coid) * COID_RANGE + coid) as StoredCoid<T>;
+  if (!gtt.has(coid)) throw new ObjectGoneError(coid);
+  return toStored(coid, gtt.sequence(coid)) as StoredCoid<T>;
 }
 
 /** The COID of a stored one. @throws ObjectGoneError if that object is gone, even if its number is in use again. */
 export function reviveCoid<T extends object>(stored: StoredCoid<T>): Coid<T> {
-  const { gtt } = objects();
-  const coid = stored % COID_RANGE;
-  if (!gtt.inRange(coid) || gtt.sequence(coid) !== Math.floor(stored / COID_RANGE))
-    throw new ObjectGoneError(coid);
+  const coid = coidOf(stored);
+  if (!isLive(stored)) throw new ObjectGoneError(coid);
   return coid as Coid<T>;
+}
+
+export interface DestroyOptions {
+  /** Milliseconds after which the wait is given up (the destruction goes on by itself). Default: none. */
+  readonly deadlineMs?: number;
 }
 
 /**
  * Destroys an object. It becomes unreachable in a later turn; it is reclaimed when all threads that may be using it,
- * on all processors that ever touched it, have ended: that is when the promise settles. Calls in flight end normally.
- * @throws ObjectGoneError (by rejection) if it is destroyed already.
+ * on all processors that ever touched it, have ended, and all its waiting calls and iterators: that is when the promise
+ * settles, and the COID may be given out again. Calls in flight end normally. May be called anywhere, also in a call of
+ * the object and in its `handleMiss`; do not await it there.
+ * @throws ObjectGoneError (by rejection) if it is destroyed already; DestroyDeadlineError, which says who uses it;
+ *   InvalidArgumentError, NotAttachedError
  */
-export function destroy(coid: Coid<object>): Promise<void> {
-  return objects().destroy(coid);
+export async function destroy(coid: Coid<object>, options: DestroyOptions = {}): Promise<void> {
+  const { deadlineMs } = options;
+  if (deadlineMs !== undefined && !(deadlineMs > 0))
+    throw new InvalidArgumentError(`deadlineMs must be a positive number, not ${deadlineMs}.`);
+  const own = destruction();
+  const destroyed = own.destroy(coid);
+  if (deadlineMs === undefined || deadlineMs === Number.POSITIVE_INFINITY) return destroyed;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(own.late(coid, deadlineMs)), deadlineMs);
+  await Promise.race([destroyed, late]).finally(() => clearTimeout(timer));
+}
+
+// Names
+
+/**
+ * Gives an object a well-known name, by which every processor finds it, also one that joins later. The name lasts as
+ * long as the object. An object may have several.
+ * @param name 1 to 64 letters, digits and `_ . / @ -`. A machine has 4 096 of them; finding one looks at all.
+ * @throws NameError if another object has the name, or it is unusable; ObjectGoneError
+ */
+export function nameObject(coid: Coid<object>, name: string): void {
+  checkObjectName(name);
+  const stored = storeCoid(coid);
+  if (!isLive(stored)) throw new ObjectGoneError(coid);
+  objectNames().bind(name, stored);
+}
+
+/**
+ * The object of a well-known name, or undefined. Keep what it gives: every call takes a lock.
+ * @throws NameError if the object has another interface
+ */
+export function objectNamed<T extends object>(name: string, asInterface: Interface<T>): Coid<T> | undefined {
+  checkObjectName(name);
+  const stored = objectNames().find(name);
+  return stored === undefined ? undefined : asNamed(name, asInterface, stored);
+}
+
+/**
+ * The object of a well-known name, made now if there is none: of all processors that ask, one makes it. `initialise` must
+ * not ask for names itself.
+ * @throws as `create` and `objectNamed`
+ */
+export function obtain<T extends object>(name: string, implementation: Implementation<T, void>): Coid<T>;
+export function obtain<T extends object, A>(
+  name: string,
+  implementation: Implementation<T, A>,
+  argument: A,
+): Coid<T>;
+export function obtain<T extends object, A>(
+  name: string,
+  implementation: Implementation<T, A>,
+  argument?: A,
+): Coid<T> {
+  checkObjectName(name);
+  const stored = objectNames().obtain(name, () => {
+    const coid = objects().create(implementation, argument as A);
+    return toStored(coid, objects().gtt.sequence(coid));
+  });
+  return asNamed(name, implementation.interface, stored);
+}
+
+/** Takes a name back; whether an object had it. */
+export function unnameObject(name: string): boolean {
+  checkObjectName(name);
+  return objectNames().unbind(name);
+}
+
+function asNamed<T extends object>(name: string, asInterface: Interface<T>, stored: number): Coid<T> {
+  const coid = coidOf(stored);
+  const { gtt, records } = objects();
+  gtt.readLock(coid);
+  try {
+    if (!isLive(stored)) throw new ObjectGoneError(coid);
+    const served = records.nameOf(records.peek(gtt.root(coid)).interface);
+    if (served !== asInterface.name)
+      throw new NameError(`The object named ${name} has interface ${served}, not ${asInterface.name}.`);
+    return coid as Coid<T>;
+  } finally {
+    gtt.readUnlock(coid);
+  }
+}
+
+function checkObjectName(name: string): void {
+  if (typeof name !== 'string' || !/^[A-Za-z0-9_./@-]{1,64}$/.test(name))
+    throw new NameError(
+      `An object's name has 1 to 64 letters, digits and _ . / @ -, not ${JSON.stringify(name)}.`,
+    );
+}
+
+// The whole
+
+export interface ObjectsOptions {
+  /** How many objects a processor may have created that still live: 1 to 4 194 304; 1 048 576 unless told otherwise. */
+  readonly regionCapacity?: number;
+}
+
+/** Changes limits for the whole machine, from now on. A region that has more keeps what it has. @throws InvalidArgumentError */
+export function configureObjects({ regionCapacity }: ObjectsOptions): void {
+  if (regionCapacity === undefined) return;
+  if (!Number.isInteger(regionCapacity) || regionCapacity < 1 || regionCapacity > REGION_ENTRIES)
+    throw new InvalidArgumentError(
+      `regionCapacity must be an integer from 1 to ${REGION_ENTRIES}, not ${regionCapacity}.`,
+    );
+  objects().capacity = regionCapacity;
+}
+
+/**
+ * Drops, on the calling processor, the Reps that nobody calls for `idleMs`, if their Roots can do without (those of
+ * `SharedRoot` and `ClusteredRoot` always can); the number dropped. The next call makes a new one. Costs a miss per object
+ * that is called meanwhile.
+ * @throws InvalidArgumentError, NotAttachedError
+ */
+export async function dropIdleReps(options: { readonly idleMs?: number } = {}): Promise<number> {
+  const { idleMs = 1000 } = options;
+  if (!(idleMs >= 0 && idleMs < 2 ** 31))
+    throw new InvalidArgumentError(`idleMs must be from 0 to 2^31, not ${idleMs}.`);
+  return dropIdle(objects(), idleMs);
 }

@@ -8,20 +8,42 @@
 import type { MachineMemory } from '@k42/rcu';
 
 /**
- * What a Root view and its Reps know about their object: where its shared state is and where they are themselves.
+ * What a Root view and its Reps know about their object: where its machine memory is and where they are themselves.
  * One per Root and processor.
+ *
+ * *State* is shared by all Reps. A *share* belongs to one processor number, or to a cluster of consecutive ones. Both are
+ * whole cache lines, zeroed when they are made, and freed with the object. Who may write what is the implementation's
+ * business; plain accesses of several processors to one word are unordered.
  */
 export interface RootContext {
   readonly memory: MachineMemory;
   /** The processor this view lives on. */
   readonly processor: number;
-  /** Processors of the machine. */
+  /** Processor numbers of the machine: its capacity, not how many there are now. */
   readonly processors: number;
-  /** Byte offset of the object's state in machine memory (64-byte aligned, zeroed at creation); 0 if it has none. */
+  /** Byte offset of the object's state in machine memory (64-byte aligned); 0 if it has none. */
   readonly stateOffset: number;
   readonly stateBytes: number;
+  /**
+   * Byte offset of this processor's share (64-byte aligned), made on first use; 0 if the implementation has none. It
+   * outlives the processor: whoever has the number next finds it as it was left.
+   * @throws OutOfMachineMemoryError
+   */
+  readonly shareOffset: number;
+  readonly shareBytes: number;
+  /** Consecutive processor numbers that have a share together: k·n to k·n + n - 1. */
+  readonly clusterSize: number;
   /** Identifies the Root machine-wide, also before it has a COID and after it has lost it. */
   readonly rootWord: bigint;
+  /** Offsets of all shares that exist, those of departed processors included. More may come at any time. */
+  shareOffsets(): number[];
+  /**
+   * At least so many zeroed bytes of machine memory more, on cache lines of their own, from this processor's arena.
+   * @throws OutOfMachineMemoryError, InvalidArgumentError
+   */
+  allocate(bytes: number): number;
+  /** Frees what `allocate` gave on any processor; `bytes` as it was asked for. Nobody may reach it any more. */
+  free(offset: number, bytes: number): void;
 }
 
 /** A miss being handled: the first call on an object on this processor, or the first since its slot was reset. */
@@ -42,15 +64,49 @@ export abstract class Root<T extends object> {
 
   /**
    * Makes or finds the Rep that serves this processor. Runs with the entry locked for reading, synchronously; it may
-   * call other objects, but must not wait. Whatever it throws reaches the caller as a `MissError`.
+   * call other objects and this one, but must not wait. Whatever it throws reaches the caller as a `MissError`, and the
+   * next call misses again.
    */
   abstract handleMiss(miss: Miss): T;
 
+  /** This view's Rep, if it keeps one. */
+  repIfAny(): T | undefined {
+    return undefined;
+  }
+
+  /**
+   * Lets go of this view's Rep, because nobody on this processor has called the object for a while; whether it did. The
+   * next call misses. It must be safe to lose: whatever the Rep knows has to be elsewhere.
+   */
+  dropRep(): boolean {
+    return false;
+  }
+
+  /**
+   * Frees what this processor holds for a destroyed object outside machine memory: timers, descriptors, entries of
+   * tables. Runs on every processor that ever had a slot of the object and a view of this Root, when no call of anybody
+   * can be using it any more, and before `reclaim`. What it throws is an uncaught exception.
+   */
+  cleanUp(): void {}
+
   /**
    * Frees what the state refers to (descriptors, further blocks). Runs once per object, on the processor that
-   * destroyed or replaced it, after a grace period, just before the state itself is freed. It must not throw.
+   * destroyed or replaced it, just before the state itself is freed. What it throws is an uncaught exception. If the
+   * processor dies in it, it is not run again: what it had not freed yet is lost.
    */
   reclaim(): void {}
+
+  /**
+   * This processor leaves the machine in good order, and no thread of it lives any more. Moves what its Rep keeps in its
+   * own heap to machine memory, or returns it (something that can be cloned): then the host's view gets it by `inherit`.
+   * Return `undefined` if there is nothing. A processor that is killed does none of this.
+   */
+  depart(): unknown {
+    return undefined;
+  }
+
+  /** On the host: takes over what a Rep on another processor has left (see `depart`). It must not wait. */
+  inherit(_contribution: unknown, _from: number): void {}
 
   /**
    * Called when the object is to be destroyed while this Root is installed. A Root that cannot let go now returns a

@@ -22,7 +22,16 @@ import { describe, expect, test } from 'vitest';
 import { configureFcm, openFile, openFileCount, openFileSync, poolStatistics } from '../src/index.ts';
 import { NODE_STORE, useStore } from '../src/internal/backingStore.ts';
 import { calls, useFaults } from './programs/faultyStore.ts';
-import { boot, IMPLEMENTATIONS, onAll, openDescriptors, PAGE, temporaryDirectory, until } from './support.ts';
+import {
+  boot,
+  bytesInUse,
+  IMPLEMENTATIONS,
+  onAll,
+  openDescriptors,
+  PAGE,
+  temporaryDirectory,
+  until,
+} from './support.ts';
 
 const code = (expected: string): unknown => expect.objectContaining({ code: expected });
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -114,7 +123,7 @@ describe.each(IMPLEMENTATIONS)('%s', (implementation) => {
 
   test('many pages: the table grows, and shrinks by truncation', async () => {
     const machine = await boot(1);
-    const before = machine.memory.allocatedBytes;
+    const before = bytesInUse(machine);
     const path = join(temporaryDirectory(), 'large');
     const file = openFileSync(path, 'w+', { implementation });
     const pages = 2500;
@@ -129,7 +138,7 @@ describe.each(IMPLEMENTATIONS)('%s', (implementation) => {
     }
     file.closeSync();
     expect(statSync(path).size).toBe((pages / 2) * PAGE);
-    await until(() => machine.memory.allocatedBytes === before);
+    await until(() => bytesInUse(machine) === before);
     expect(poolStatistics().usedBytes).toBe(0);
   });
 
@@ -227,9 +236,8 @@ describe.each(IMPLEMENTATIONS)('%s', (implementation) => {
 
   test('nothing is leaked: frames, memory, descriptors', async () => {
     const machine = await boot(3);
-    const { allocatedBytes } = machine.memory;
-    const settled = (): boolean =>
-      poolStatistics().usedBytes === 0 && machine.memory.allocatedBytes === allocatedBytes;
+    const bytes = bytesInUse(machine);
+    const settled = (): boolean => poolStatistics().usedBytes === 0 && bytesInUse(machine) === bytes;
     const directory = temporaryDirectory();
     const round = async (name: string): Promise<void> => {
       const path = join(directory, name);

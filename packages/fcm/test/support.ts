@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { objectCounts } from '@k42/clustered';
 import { Machine } from '@k42/rcu';
 import { onTestFinished } from 'vitest';
 
@@ -30,6 +31,12 @@ export function onAll<R>(machine: Machine, name: string, ...args: unknown[]): Pr
 /** The same, as a program instead of a thread: a swap need not wait for its end. */
 export function runOnAll<R>(machine: Machine, name: string, ...args: unknown[]): Promise<R[]> {
   return Promise.all(machine.processors.map((number) => machine.run<R>(number, name, args)));
+}
+
+/** Bytes of machine memory in use, without what the arenas of objects have set aside. */
+export function bytesInUse({ memory }: Machine): number {
+  const { bytes, reservedBytes } = objectCounts();
+  return memory.allocatedBytes - reservedBytes + bytes;
 }
 
 /** Turns of the event loop until a condition holds, a bounded number of them. */

@@ -13,6 +13,7 @@ import { DistributedFcm, type FileCacheManager, openFile, poolStatistics, Shared
 import { fileOf, record } from './programs/files.ts';
 import {
   boot,
+  bytesInUse,
   onAll,
   openDescriptors,
   PAGE,
@@ -42,7 +43,7 @@ describe('a swap', () => {
     'takes dirty pages, size and counts along, and leaks nothing, %i times',
     async (swaps) => {
       const machine = await boot(1);
-      const { allocatedBytes } = machine.memory;
+      const bytes = bytesInUse(machine);
       const path = join(temporaryDirectory(), 'f');
       writeFileSync(path, 'x'.repeat(2 * PAGE));
       const descriptors = openDescriptors();
@@ -70,7 +71,7 @@ describe('a swap', () => {
       expect(file.statistics()).toEqual(before);
       await file.close();
       expect(readFileSync(path).equals(expected)).toBe(true);
-      await until(() => poolStatistics().usedBytes === 0 && machine.memory.allocatedBytes === allocatedBytes);
+      await until(() => poolStatistics().usedBytes === 0 && bytesInUse(machine) === bytes);
       expect(openDescriptors()).toBe(descriptors);
     },
   );
@@ -120,7 +121,7 @@ describe('a swap', () => {
 
   test('that fails leaves the old manager in charge of everything', async () => {
     const machine = await boot(1);
-    const { allocatedBytes } = machine.memory;
+    const bytes = bytesInUse(machine);
     const path = join(temporaryDirectory(), 'f');
     const file = await openFile(path, 'w+');
     file.appendSync(Buffer.from('content'));
@@ -137,6 +138,6 @@ describe('a swap', () => {
     expect(implementationOf(currentRoot(file.coid)).name).toBe(SharedFcm.name);
     await file.close();
     expect(readFileSync(path, 'utf8')).toBe('content');
-    await until(() => poolStatistics().usedBytes === 0 && machine.memory.allocatedBytes === allocatedBytes);
+    await until(() => poolStatistics().usedBytes === 0 && bytesInUse(machine) === bytes);
   });
 });

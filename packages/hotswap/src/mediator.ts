@@ -12,11 +12,13 @@
  * `step` does whatever is due on this processor, between turns. It is called when the swap begins, on every transition
  * anyone makes, and when a local condition becomes true; calling it too often is harmless.
  */
-import { type Interface, type Miss, Root, type RootContext } from '@k42/clustered';
+import { type AnyInterface, type Method, type Miss, Root, type RootContext } from '@k42/clustered';
 import {
+  countOpenIterator,
   type Interceptor,
   implementationOf,
   interfaceServedBy,
+  OpenCalls,
   redispatch,
   resetSlot,
   rootView,
@@ -63,7 +65,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   abortedFor: WireError | undefined;
   readonly #exchange: Exchange;
   readonly #stopPoint: StopPoint;
-  readonly #served: Interface<object>;
+  readonly #served: AnyInterface;
   readonly #rep: object;
   readonly #queue = new CallQueue();
   readonly #share: Share;
@@ -72,6 +74,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #oldRep: object | undefined;
   /** Forwarded asynchronous calls that have not settled. */
   #tracked = 0;
+  /** Iterators that forwarded calls have given and that are not at their end. */
+  readonly #iterators = new OpenCalls();
   #resetDone = false;
   #interested = false;
   /** The swap of this object before this one, where this processor has not finished it yet. */
@@ -147,12 +151,13 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** A call on the interceptor Rep. */
   intercept(method: string, args: unknown[]): unknown {
     if (this.#isFinished) return redispatch(this.coid, this.sequence, method, args);
-    return this.#served.methods[method] === 'sync'
-      ? this.#callSync(method, args)
-      : this.#callAsync(method, args);
+    const declared = this.#served.methods[method] as Method;
+    return declared.kind === 'async'
+      ? this.#callAsync(method, args, declared.completes)
+      : this.#callSync(method, args, declared);
   }
 
-  #callSync(method: string, args: unknown[]): unknown {
+  #callSync(method: string, args: unknown[], { kind }: Method): unknown {
     const { block } = this;
     for (;;) {
       const phase = block.phase();
@@ -161,10 +166,11 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       if (phase === PHASE.FORWARD || phase === PHASE.BLOCK) {
         // Not counted: a worker step of this processor never finds a synchronous call on the stack.
         this.report.forwarded++;
-        return runMarked(
+        const result = runMarked(
           () => call(this.#old(), method, args),
           () => {},
         );
+        return kind === 'sync' ? result : this.#trackIterator(result, kind === 'async-iterator');
       }
       if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
       // It would wait for a swap that may wait for this very processor.
@@ -173,13 +179,23 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     }
   }
 
-  #callAsync(method: string, args: unknown[]): unknown {
+  /** An iterator uses the old Rep until its end: no processor that has one is ready. */
+  #trackIterator(result: unknown, asynchronous: boolean): unknown {
+    this.#iterators.begin();
+    const tracked = countOpenIterator(result, this.#iterators, asynchronous);
+    this.#iterators.whenNone(() => {
+      if (this.block.phase() === PHASE.BLOCK) this.stepLater();
+    });
+    return tracked;
+  }
+
+  #callAsync(method: string, args: unknown[], completes: boolean): unknown {
     const { block } = this;
     for (;;) {
       const phase = block.phase();
       if (phase === PHASE.FORWARD) return this.#forward(method, args);
-      if (phase === PHASE.BLOCK && isMarked()) {
-        // A tracked call needs it. If this processor was ready already, it is not any more.
+      if (phase === PHASE.BLOCK && (completes || isMarked())) {
+        // A tracked call needs it, or may wait for it. If this processor was ready already, it is not any more.
         if (block.inSet() || block.withdraw()) return this.#forward(method, args);
         continue;
       }
@@ -277,10 +293,15 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       this.abort(error);
       return;
     }
-    resetSlot(this.coid, this.sequence);
+    const open = resetSlot(this.coid, this.sequence);
     whenThreadsElapsed(() => {
-      block.elapsed();
-      this.step();
+      const elapsed = (): void => {
+        block.elapsed();
+        this.step();
+      };
+      // Waiting calls and iterators of before are on the old Rep as well, and are no threads.
+      if (open === undefined) elapsed();
+      else open.whenNone(elapsed);
     });
   }
 
@@ -316,7 +337,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   canBeReady(): boolean {
-    return this.block.phase() === PHASE.BLOCK && this.#tracked === 0 && this.#joined() && this.block.inSet();
+    const isIdle = this.#tracked === 0 && this.#iterators.count === 0;
+    return this.block.phase() === PHASE.BLOCK && isIdle && this.#joined() && this.block.inSet();
   }
 
   becomeReady(): void {

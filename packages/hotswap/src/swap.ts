@@ -94,6 +94,7 @@ const Mediator: Implementation<object, MediatorArgument> = defineImplementation<
   name: 'hotswap/mediator@1',
   interface: Anything,
   Root: MediatorRoot,
+  standsIn: true,
   stateBytes: BLOCK_BYTES,
   initialise: ({ memory, stateOffset, processor }, argument) => {
     argument.block = new SwapBlock(memory, stateOffset, processor);
@@ -144,7 +145,8 @@ export async function swap<T extends object, A = void>(
       coid,
       newRoot,
       initiator: currentProcessor().number,
-      synchronous: Object.values(served.methods).includes('sync'),
+      // An iterator is given synchronously, too.
+      synchronous: Object.values(served.methods).some(({ kind }) => kind !== 'async'),
       protocol,
       ...durations,
     },

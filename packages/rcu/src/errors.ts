@@ -188,10 +188,13 @@ export class ThreadMisuseError extends K42Error {
   }
 }
 
-/** Prove mode: a reference was used where no thread keeps it from being reclaimed. */
+/**
+ * Prove mode: a reference was used where no thread keeps it from being reclaimed; or a call went on when its thread had ended,
+ * then `cause` is the place of the call.
+ */
 export class OutsideThreadError extends K42Error {
-  constructor(what: string) {
-    super('K42_OUTSIDE_THREAD', `${what}.`);
+  constructor(what: string, options?: ErrorOptions) {
+    super('K42_OUTSIDE_THREAD', `${what}.`, options);
   }
 }
 

@@ -20,10 +20,11 @@ import {
   machineDomain,
   type SynchronizeOptions,
 } from './internal/domain.ts';
+import { unguarded } from './internal/guard.ts';
 import { NAME_BYTES_MAX } from './internal/layout.ts';
 import { callPortable } from './internal/portable.ts';
 import type { Target } from './internal/processor.ts';
-import { isInsideProved, isProving, unguarded } from './internal/prove.ts';
+import { guardReference, isInsideProved, isProving } from './internal/prove.ts';
 import { Published } from './internal/references.ts';
 import { importFunction } from './internal/remoteCalls.ts';
 import type { Thread } from './internal/thread.ts';
@@ -32,6 +33,7 @@ import type { Generation, LiveThread } from './internal/threads.ts';
 export type { WaitOptions } from './internal/boundedWait.ts';
 export type { CallbackLimits } from './internal/callbacks.ts';
 export type { Cookie, DomainView, SynchronizeOptions } from './internal/domain.ts';
+export { isProving } from './internal/prove.ts';
 export { Published, rcuAssign, rcuDereference } from './internal/references.ts';
 export type { Blocker, ProcessorView, StallReport } from './internal/stall.ts';
 export { Thread } from './internal/thread.ts';
@@ -40,6 +42,7 @@ export {
   type Generation,
   isThenable,
   type LiveThread,
+  runGuarded,
   type ThreadsView,
 } from './internal/threads.ts';
 
@@ -275,6 +278,28 @@ export function asThread<This, A extends unknown[], R>(
 /** A reference of the machine's domain: `rcu.publish`. */
 export function publish<T>(value: T): Published<T> {
   return new Published(value);
+}
+
+export interface GuardOptions {
+  /**
+   * Watch calls of its methods: a promise that one gives is rejected with an OutsideThreadError (whose `cause` is the place
+   * of the call) if the thread ends, or announces a quiescent state, before the call is done; an iterator that one gives
+   * may be advanced only while the thread lasts. Default false: what methods give is not followed.
+   */
+  readonly calls?: boolean;
+}
+
+/**
+ * For layers that give out references of their own: in prove mode gives a stand-in for an object, by which it may be used
+ * only while the thread of the machine's domain that runs now lasts; else the value itself, at the cost of a look at a
+ * variable. The same object is the same stand-in while no quiescent state is announced. Fields it leads to are guarded as
+ * well; methods run on the object itself. With `calls`, a promise that a method gives is another one for its caller, and
+ * one that nobody handles is an unhandled rejection when the thread ends first.
+ * @throws OutsideThreadError in prove mode, where the caller is in no thread spawned or entered; a thread counted by hand
+ *   (`beginThread`) does not show.
+ */
+export function guardInThread<T>(value: T, options: GuardOptions = {}): T {
+  return isProving() ? guardReference(machineDomain.threads, value, options.calls === true) : value;
 }
 
 /** Counts a thread in by hand; pair it with exactly one `endThread`. For layers that count calls; prefer `spawn`. */

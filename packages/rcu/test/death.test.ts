@@ -171,6 +171,18 @@ describe('a number is given out again', () => {
     expect(machine.processors).toEqual([0, 1, 2]);
   });
 
+  test('and when all on the host have heard of it, who have come after the machine had been booted included', async () => {
+    const machine = await boot(1);
+    const joiner = new Joiner();
+    await joiner.ask('join', machine.ticket());
+    const states: number[] = [];
+    for (let listener = 0; listener < 2; listener++)
+      currentProcessor().onGone((number) => states.push(stateOf(machine, number)));
+    await joiner.terminate();
+    await isFree(machine, 1);
+    expect(states).toEqual([PROCESSOR_STATE.GONE, PROCESSOR_STATE.GONE]);
+  });
+
   test('and nothing meant for the dead reaches whoever has it then', async () => {
     const machine = await boot(2, { maxProcessors: 3 });
     const [first, second] = [new Joiner(), new Joiner()];

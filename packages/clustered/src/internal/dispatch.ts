@@ -8,10 +8,15 @@
  *
  * An asynchronous method counts itself as a thread from the call to the settling of its promise. The promise it
  * returns is derived from the Rep's: same value or reason, one turn of the microtask queue later, and a rejection
- * nobody handles is still reported.
+ * nobody handles is still reported. Waiting methods and iterators are counted on the slot instead (`openCalls.ts`).
+ *
+ * Where the machine proves, slots are of another class: what `DREF` reads from them is a guarded view of the Rep.
  */
-import { beginThread, endThread, type Generation, isThenable } from '@k42/rcu/generations';
-import type { InterceptorClass, MethodKind, SlotClass } from './slots.ts';
+import { beginThread, endThread, type Generation, guardInThread, isThenable } from '@k42/rcu/generations';
+import { countOpenIterator, countOpenPromise, type OpenCalls, openCallsOf } from './openCalls.ts';
+import type { AnySlot, InterceptorClass, Method, SlotClass } from './slots.ts';
+
+export type DeclaredMethods = Readonly<Record<string, Method>>;
 
 /** Counts the thread of an asynchronous call out when its result settles. */
 function settle(result: unknown, generation: Generation): unknown {
@@ -31,10 +36,34 @@ function settle(result: unknown, generation: Generation): unknown {
   );
 }
 
-function slotMethod(method: string, kind: MethodKind): string {
-  const call = `this.$rep.${method}(...args)`;
-  if (kind === 'sync') return `${method}(...args) { return ${call}; }`;
-  return `${method}(...args) {
+function settleOpen(result: unknown, open: OpenCalls): unknown {
+  if (isThenable(result)) return countOpenPromise(result, open);
+  open.end();
+  return result;
+}
+
+/** Whether calls of a method are counted on the slot. */
+function isCountedOpen({ kind, waits }: Method): boolean {
+  return waits || kind === 'iterator' || kind === 'async-iterator';
+}
+
+function slotMethod(name: string, method: Method, rep: string): string {
+  const call = `this.${rep}.${name}(...args)`;
+  if (isCountedOpen(method)) {
+    const settled =
+      method.kind === 'async'
+        ? 'settleOpen(result, open)'
+        : `countOpenIterator(result, open, ${method.kind === 'async-iterator'})`;
+    return `${name}(...args) {
+    const open = openCallsOf(this);
+    open.begin();
+    let result;
+    try { result = ${call}; } catch (error) { open.end(); throw error; }
+    return ${settled};
+  }`;
+  }
+  if (method.kind === 'sync') return `${name}(...args) { return ${call}; }`;
+  return `${name}(...args) {
     const generation = beginThread();
     let result;
     try { result = ${call}; } catch (error) { endThread(generation); throw error; }
@@ -43,37 +72,57 @@ function slotMethod(method: string, kind: MethodKind): string {
 }
 
 /** A method name is an identifier by the time it gets here, but source is made of it: check again. */
-function assertIdentifiers(methods: Readonly<Record<string, MethodKind>>): void {
-  for (const method of Object.keys(methods)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(method))
-      throw new TypeError(`${JSON.stringify(method)} is no method name.`);
+function assertIdentifiers(methods: DeclaredMethods): void {
+  for (const name of Object.keys(methods)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+      throw new TypeError(`${JSON.stringify(name)} is no method name.`);
   }
 }
 
+const HELPERS = { beginThread, endThread, settle, settleOpen, openCallsOf, countOpenIterator };
+
+function makeClass<C>(source: string, helpers: Readonly<Record<string, unknown>>): C {
+  return new Function(...Object.keys(helpers), source)(...Object.values(helpers)) as C;
+}
+
 /** Class of an interface's slots. */
-export function makeSlotClass<T extends object>(
-  name: string,
-  methods: Readonly<Record<string, MethodKind>>,
-): SlotClass<T> {
+export function makeSlotClass(name: string, methods: DeclaredMethods): SlotClass {
   assertIdentifiers(methods);
   const source = `return class Slot {
-  constructor(coid, sequence) { this.$rep = undefined; this.$coid = coid; this.$sequence = sequence; }
-  ${Object.entries(methods)
-    .map(([method, kind]) => slotMethod(method, kind))
-    .join('\n  ')}
+  constructor(coid, sequence) {
+    this.$rep = undefined; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
+  }
+  ${slotMethods(methods, '$rep')}
 } //# sourceURL=k42-slot-${name}.js`;
-  return new Function('beginThread', 'endThread', 'settle', source)(
-    beginThread,
-    endThread,
-    settle,
-  ) as SlotClass<T>;
+  return makeClass(source, HELPERS);
+}
+
+/** Class of an interface's slots where the machine proves. */
+export function makeProvingSlotClass(name: string, methods: DeclaredMethods): SlotClass {
+  assertIdentifiers(methods);
+  const source = `return class ProvingSlot {
+  constructor(coid, sequence) {
+    this.$actual = undefined; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
+  }
+  get $rep() { return guard(this.$actual); }
+  set $rep(rep) { this.$actual = rep; }
+  ${slotMethods(methods, '$actual')}
+} //# sourceURL=k42-proving-slot-${name}.js`;
+  return makeClass(source, { ...HELPERS, guard });
+}
+
+function slotMethods(methods: DeclaredMethods, rep: string): string {
+  return Object.entries(methods)
+    .map(([name, method]) => slotMethod(name, method, rep))
+    .join('\n  ');
+}
+
+function guard(rep: AnySlot['$rep']): object {
+  return guardInThread(rep, { calls: true });
 }
 
 /** Class of an interface's interceptors. */
-export function makeInterceptorClass<T extends object>(
-  name: string,
-  methods: Readonly<Record<string, MethodKind>>,
-): InterceptorClass<T> {
+export function makeInterceptorClass(name: string, methods: DeclaredMethods): InterceptorClass {
   assertIdentifiers(methods);
   const source = `return class Interceptor {
   constructor(interceptor) { this.$interceptor = interceptor; }
@@ -81,5 +130,5 @@ export function makeInterceptorClass<T extends object>(
     .map((method) => `${method}(...args) { return this.$interceptor.intercept('${method}', args); }`)
     .join('\n  ')}
 } //# sourceURL=k42-interceptor-${name}.js`;
-  return new Function(source)() as InterceptorClass<T>;
+  return makeClass(source, {});
 }

@@ -1,63 +1,76 @@
 /**
- * The Global Translation Table: one entry per COID, in machine memory.
+ * The Global Translation Table: one entry per COID, in machine memory, a page of entries at a time.
  *
  * An entry's lock is a set of processors with a miss in progress, plus a WRITER bit. Readers (misses) may wait for a
  * writer, which holds the entry for microseconds. Writers (swap, destroy) never wait for readers: they *try*, between
  * turns, and after a failure set WANTED; the miss that leaves the entry empty then tells every processor to try again.
  * So nobody inside a turn is ever waited for by somebody who holds a processor.
+ *
+ * ## Who the writer is
+ * WRITER does not say. But whoever sets it holds the WRITERS mutex of the entry's region, and has noted the entry in WRITING
+ * before. So a reader that meets WRITER waits by taking that mutex for a moment; and if the writer has died, the mutex
+ * knows, and its repair opens the entry. Bits of dead readers are cleared by the host (`orphans.ts`) before their number
+ * is used again.
  */
-import { currentProcessor, DeadlineError, type Processor } from '@k42/rcu';
+import { DeadlineError, Mutex, type Processor } from '@k42/rcu';
 import {
+  COID_RANGE,
   ENTRY,
-  ENTRY_BYTES,
   ENTRY_LONGS,
   ENTRY_SEQUENCE,
   ENTRY_STATE,
   GTT_NAME,
+  LINE_BYTES,
   LOCK_READERS,
   LOCK_WANTED,
   LOCK_WRITER,
-  REGION_ENTRIES,
+  PAGE_BYTES,
+  PAGE_LOG2,
+  PAGE_MASK,
+  REGION,
+  REGION_LOG2,
+  REGION_PAGES,
+  REGIONS_BYTES,
+  REGIONS_NAME,
+  regionAt,
+  SEQUENCE_RANGE,
+  STATE_MASK,
+  STATE_SHIFT,
+  UNIT_BYTES,
 } from './layout.ts';
+import { bit } from './sets.ts';
 
 const RELEASED = 'clustered/released';
-/** How long a miss waits for a writer before it calls the writer lost. */
-const READ_DEADLINE_MS = 10_000;
 /** How long a swap or destroy tries for its write lock. */
 const WRITE_DEADLINE_MS = 10_000;
+/** Against a release that was announced just before the wait began. */
 const SLEEP_CAP_MS = 20;
 
-/** Sets of processors as bits. */
-export function bit(processor: number): bigint {
-  return 1n << BigInt(processor);
-}
-
-/** The processors in a set, ascending. */
-export function members(set: bigint): number[] {
-  const numbers: number[] = [];
-  for (let number = 0, rest = set; rest !== 0n; number++, rest >>= 1n)
-    if ((rest & 1n) === 1n) numbers.push(number);
-  return numbers;
-}
-
 export class GlobalTranslationTable {
-  readonly entries: number;
   readonly #processor: Processor;
   readonly #longs: BigInt64Array;
   readonly #words: Int32Array;
-  /** Index of the first entry, in 64-bit words. */
-  readonly #base: number;
+  readonly #pages: number;
+  /** First word of the directory. */
+  readonly #directory: number;
+  readonly #regions: number;
+  /** Index of each page's first entry, in 64-bit words, as far as this processor has met it; 0 for unknown. */
+  readonly #bases: Float64Array;
   readonly #myBit: bigint;
   /** Nesting of this processor's misses per entry: a miss may lead to a miss on the same object. */
   readonly #depth = new Map<number, number>();
   readonly #writersWaiting = new Map<number, Set<() => void>>();
+  readonly #writers: (Mutex | undefined)[] = [];
 
   constructor(processor: Processor) {
     this.#processor = processor;
-    this.entries = processor.processors * REGION_ENTRIES;
-    this.#longs = processor.memory.i64;
-    this.#words = processor.memory.i32;
-    this.#base = processor.memory.block(GTT_NAME, this.entries * ENTRY_BYTES) / 8;
+    const { memory } = processor;
+    this.#longs = memory.i64;
+    this.#words = memory.i32;
+    this.#pages = processor.processors * REGION_PAGES;
+    this.#directory = memory.block(GTT_NAME, this.#pages * 4) / 4;
+    this.#regions = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4;
+    this.#bases = new Float64Array(this.#pages);
     this.#myBit = bit(processor.number);
     processor.onSystemMessage(RELEASED, (_from, coid) => {
       const waiting = this.#writersWaiting.get(coid as number);
@@ -66,23 +79,52 @@ export class GlobalTranslationTable {
     });
   }
 
-  /** Enters a miss on an entry. @throws DeadlineError if a writer does not let go. */
+  // Pages
+
+  /** Whether a number is a COID that has been given out at some time. */
+  has(coid: number): boolean {
+    return Number.isInteger(coid) && coid >= 0 && coid < COID_RANGE && this.#base(coid >>> PAGE_LOG2) !== 0;
+  }
+
+  /** Makes the page that begins with a COID of this processor's region, if there is none. @throws OutOfMachineMemoryError */
+  addPage(coid: number): void {
+    const page = coid >>> PAGE_LOG2;
+    if (this.#base(page) !== 0) return;
+    const start = this.#processor.memory.allocate(PAGE_BYTES);
+    const region = regionAt(this.#regions, this.#processor.number);
+    Atomics.add(this.#words, region + REGION.RESERVED_LINES, PAGE_BYTES / LINE_BYTES);
+    // Pairs with #base(): the page is zeroed, that is, of free entries.
+    Atomics.store(this.#words, this.#directory + page, start / UNIT_BYTES);
+  }
+
+  /** Index of a page's first entry, in 64-bit words; 0 if there is no such page. */
+  #base(page: number): number {
+    const known = this.#bases[page];
+    if (known !== 0) return known ?? 0;
+    // Pairs with the store in addPage(). A page stays for ever.
+    const base = (Atomics.load(this.#words, this.#directory + page) * UNIT_BYTES) / 8;
+    this.#bases[page] = base;
+    return base;
+  }
+
+  // The lock
+
+  /** Enters a miss on an entry. @throws LockDeadlineError if a writer does not let go. */
   readLock(coid: number): void {
     const depth = this.#depth.get(coid) ?? 0;
     this.#depth.set(coid, depth + 1);
     if (depth !== 0) return;
     const at = this.#long(coid, ENTRY.LOCK);
-    const giveUpAt = performance.now() + READ_DEADLINE_MS;
-    // Pairs with tryWriteLock(): either its compare-and-swap sees our bit and fails, or we see WRITER and step back.
+    // Pairs with #tryWriteLock(): either its compare-and-swap sees our bit and fails, or we see WRITER and step back.
     while ((Atomics.or(this.#longs, at, this.#myBit) & LOCK_WRITER) !== 0n) {
       this.#leave(coid);
-      const seen = Atomics.load(this.#longs, at);
-      if ((seen & LOCK_WRITER) === 0n) continue;
-      if (performance.now() > giveUpAt) {
+      try {
+        // The writer holds this mutex, or is dead and its death is repaired now.
+        this.#writersOf(coid).withLock(() => {});
+      } catch (error) {
         this.#depth.delete(coid);
-        throw new DeadlineError(`the write lock of object ${coid}'s entry to be released`, READ_DEADLINE_MS);
+        throw error;
       }
-      Atomics.wait(this.#longs, at, seen, SLEEP_CAP_MS);
     }
   }
 
@@ -97,47 +139,72 @@ export class GlobalTranslationTable {
   }
 
   #leave(coid: number): void {
+    this.#clearReader(coid, this.#myBit);
+  }
+
+  #clearReader(coid: number, reader: bigint): void {
     const at = this.#long(coid, ENTRY.LOCK);
-    const before = Atomics.and(this.#longs, at, ~this.#myBit);
-    if ((before & LOCK_WANTED) === 0n || (before & LOCK_READERS) !== this.#myBit) return;
-    // The last miss is out and a writer wants in: pairs with the WANTED bit set in writeLock().
+    const before = Atomics.and(this.#longs, at, ~reader);
+    if ((before & LOCK_WANTED) === 0n || (before & (LOCK_READERS | LOCK_WRITER)) !== reader) return;
+    // The last miss is out and a writer wants in: pairs with the WANTED bit set in #released().
     Atomics.and(this.#longs, at, ~LOCK_WANTED);
+    this.#announceRelease(coid);
+  }
+
+  #announceRelease(coid: number): void {
     for (const number of this.#processor.liveProcessors()) this.#processor.post(number, RELEASED, coid);
   }
 
-  /** Takes an entry for writing if no miss is in progress on it. Between turns only. */
-  tryWriteLock(coid: number): boolean {
-    const at = this.#long(coid, ENTRY.LOCK);
-    return Atomics.compareExchange(this.#longs, at, 0n, LOCK_WRITER) === 0n;
+  /**
+   * Runs `held` with an entry locked for writing, if no miss is in progress on it; whether it ran. Between turns only:
+   * a miss further down the stack would never end.
+   */
+  tryWriteLocked(coid: number, held: () => void): boolean {
+    return this.#writersOf(coid).withLock(() => {
+      const writing = regionAt(this.#regions, coid >>> REGION_LOG2) + REGION.WRITING;
+      // Plain, as the mutex orders it: read by its repair.
+      this.#words[writing] = coid + 1;
+      if (!this.#tryWriteLock(coid)) {
+        this.#words[writing] = 0;
+        return false;
+      }
+      try {
+        held();
+      } finally {
+        this.#writeUnlock(coid);
+        this.#words[writing] = 0;
+      }
+      return true;
+    });
   }
 
-  /**
-   * Takes an entry for writing, calling back between turns, in a turn of its own; `held` must release it before it
-   * returns. @throws DeadlineError
-   */
+  #tryWriteLock(coid: number): boolean {
+    const at = this.#long(coid, ENTRY.LOCK);
+    const seen = Atomics.load(this.#longs, at);
+    if ((seen & LOCK_READERS) !== 0n) return false;
+    // Pairs with the or in readLock().
+    return Atomics.compareExchange(this.#longs, at, seen, seen | LOCK_WRITER) === seen;
+  }
+
+  #writeUnlock(coid: number): void {
+    const before = Atomics.and(this.#longs, this.#long(coid, ENTRY.LOCK), ~(LOCK_WRITER | LOCK_WANTED));
+    if ((before & LOCK_WANTED) !== 0n) this.#announceRelease(coid);
+  }
+
+  /** Runs `held` with an entry locked for writing, in a turn of its own. @throws DeadlineError */
   async writeLocked<R>(coid: number, held: () => R): Promise<R> {
     const giveUpAt = performance.now() + WRITE_DEADLINE_MS;
     for (;;) {
       await new Promise<void>((resolve) => setImmediate(resolve));
-      if (this.tryWriteLock(coid)) {
-        try {
-          return held();
-        } finally {
-          this.writeUnlock(coid);
-        }
-      }
+      let result: { readonly value: R } | undefined;
+      this.tryWriteLocked(coid, () => {
+        result = { value: held() };
+      });
+      if (result !== undefined) return result.value;
       if (performance.now() > giveUpAt)
         throw new DeadlineError(`misses on object ${coid} to end`, WRITE_DEADLINE_MS);
       await this.#released(coid);
     }
-  }
-
-  writeUnlock(coid: number): void {
-    const at = this.#long(coid, ENTRY.LOCK);
-    const before = Atomics.and(this.#longs, at, ~(LOCK_WRITER | LOCK_WANTED));
-    Atomics.notify(this.#longs, at);
-    if ((before & LOCK_WANTED) === 0n) return;
-    for (const number of this.#processor.liveProcessors()) this.#processor.post(number, RELEASED, coid);
   }
 
   /** Waits until a release has been announced, or a moment passes (against a release that came just before). */
@@ -158,6 +225,24 @@ export class GlobalTranslationTable {
     // Announced: the set is no longer in the map, and this writer will wait in a new one.
     if (this.#writersWaiting.get(coid) === waiting) this.#writersWaiting.delete(coid);
   }
+
+  /** The mutex of the writers of an entry's region. */
+  #writersOf(coid: number): Mutex {
+    const region = coid >>> REGION_LOG2;
+    const at = regionAt(this.#regions, region);
+    this.#writers[region] ??= new Mutex(this.#words, at + REGION.WRITERS, this.#processor.owner, {
+      name: `the write lock on objects of region ${region}`,
+      repair: () => {
+        const writing = this.#words[at + REGION.WRITING] as number;
+        // Nobody else can have WRITER set in this region: the mutex is ours.
+        if (writing !== 0) this.#writeUnlock(writing - 1);
+        this.#words[at + REGION.WRITING] = 0;
+      },
+    });
+    return this.#writers[region];
+  }
+
+  // What an entry says
 
   /** The Root word. */
   root(coid: number): bigint {
@@ -183,11 +268,16 @@ export class GlobalTranslationTable {
   }
 
   state(coid: number): number {
-    return Atomics.load(this.#words, this.#word(coid, ENTRY_STATE));
+    return Atomics.load(this.#words, this.#word(coid, ENTRY_STATE)) & STATE_MASK;
   }
 
-  setState(coid: number, state: number): void {
-    Atomics.store(this.#words, this.#word(coid, ENTRY_STATE), state);
+  /** The processor that destroys the object, while the state is one of destruction. */
+  destroyer(coid: number): number {
+    return Atomics.load(this.#words, this.#word(coid, ENTRY_STATE)) >>> STATE_SHIFT;
+  }
+
+  setState(coid: number, state: number, destroyer = 0): void {
+    Atomics.store(this.#words, this.#word(coid, ENTRY_STATE), state | (destroyer << STATE_SHIFT));
   }
 
   /** Makes a free entry live: the state is stored last and publishes the rest. */
@@ -198,27 +288,36 @@ export class GlobalTranslationTable {
   }
 
   /** Ends an entry's life: what still names it by its sequence number finds it gone. */
-  retire(coid: number, free: number): void {
-    Atomics.add(this.#words, this.#word(coid, ENTRY_SEQUENCE), 1);
-    this.setState(coid, free);
+  retire(coid: number, retired: number): void {
+    const at = this.#word(coid, ENTRY_SEQUENCE);
+    // Only one who destroys writes it.
+    Atomics.store(this.#words, at, (Atomics.load(this.#words, at) + 1) % SEQUENCE_RANGE);
+    this.setState(coid, retired, this.#processor.number);
   }
 
-  /** Whether a number is a COID this table could have given out. */
-  inRange(coid: number): boolean {
-    return Number.isInteger(coid) && coid >= 0 && coid < this.entries;
+  // After a death
+
+  /** Whether the object has any bit of a processor in its lock. Plain, for a look at very many entries. */
+  isReadLockedBy(coid: number, number: number): boolean {
+    const at = this.#long(coid, ENTRY.LOCK) * 2 + (number >>> 5);
+    return ((this.#words[at] as number) & (1 << (number & 31))) !== 0;
+  }
+
+  /** Ends the miss of a processor that is dead. */
+  forgetReader(coid: number, number: number): void {
+    this.#clearReader(coid, bit(number));
+  }
+
+  /** Has the lock of a region's writers repaired, if its holder is dead. */
+  repairWriters(region: number): void {
+    this.#writersOf(region << REGION_LOG2).withLock(() => {});
   }
 
   #long(coid: number, field: number): number {
-    return this.#base + coid * ENTRY_LONGS + field;
+    return this.#base(coid >>> PAGE_LOG2) + (coid & PAGE_MASK) * ENTRY_LONGS + field;
   }
 
   #word(coid: number, field: number): number {
-    return (this.#base + coid * ENTRY_LONGS) * 2 + field;
+    return (this.#base(coid >>> PAGE_LOG2) + (coid & PAGE_MASK) * ENTRY_LONGS) * 2 + field;
   }
-}
-
-/** A set without the processors that are gone. */
-export function liveMembers(set: bigint): number[] {
-  const processor = currentProcessor();
-  return members(set).filter((number) => processor.isLive(number));
 }

@@ -1,150 +1,216 @@
 /**
  * A processor's share of the object system: its Local Translation Table, its region of COIDs, its misses.
  */
-import { currentProcessor, onAttach, type Processor, rcu, whenThreadsElapsed } from '@k42/rcu';
+import { type Processor, runGuarded, whenThreadsElapsed } from '@k42/rcu';
 import { MissError, ObjectGoneError, RegionExhaustedError } from '../errors.ts';
-import type { Interface } from '../interfaces.ts';
+import type { AnyInterface } from '../interfaces.ts';
 import type { Miss } from '../root.ts';
-import { GlobalTranslationTable, liveMembers } from './gtt.ts';
-import { REGION_ENTRIES, REGIONS_BYTES, REGIONS_NAME, STATE } from './layout.ts';
+import { Arena } from './arena.ts';
+import { GlobalTranslationTable } from './gtt.ts';
+import {
+  LINE_BYTES,
+  REGION,
+  REGION_CAPACITY,
+  REGION_ENTRIES,
+  REGIONS_BYTES,
+  REGIONS_CAPACITY,
+  REGIONS_NAME,
+  regionAt,
+  STATE,
+} from './layout.ts';
+import { LocalTranslationTable } from './ltt.ts';
 import { Names } from './names.ts';
 import { installRecords, Records } from './records.ts';
 import type { Implementation } from './registry.ts';
-import type { Interceptor, Slot } from './slots.ts';
+import { type AnySlot, callMethod, type Interceptor, installedRep } from './slots.ts';
 
-const RETIRE = 'clustered/retire';
-const RETIRED = 'clustered/retired';
-const FORGET = 'clustered/forget';
-const FREED = 'clustered/freed';
-
-type AnySlot = Slot<object>;
-type Methods = Record<string, (...args: unknown[]) => unknown>;
+/** Answers calls that cannot be made: a method that gives promises gives one that is rejected. */
+function refuse(served: AnyInterface, method: string, error: unknown): Promise<never> {
+  if (served.methods[method]?.kind === 'async') return Promise.reject(error);
+  throw error;
+}
 
 /** Answers calls on an untouched slot: handles the miss, then restarts the call on the Rep it yields. */
 class DefaultObject implements Interceptor {
   readonly #objects: Objects;
   readonly #slot: AnySlot;
+  readonly #served: AnyInterface;
 
-  constructor(objects: Objects, slot: AnySlot) {
+  constructor(objects: Objects, slot: AnySlot, served: AnyInterface) {
     this.#objects = objects;
     this.#slot = slot;
+    this.#served = served;
   }
 
   intercept(method: string, args: unknown[]): unknown {
-    const rep = this.#objects.miss(this.#slot) as Methods;
-    return (rep[method] as (...args: unknown[]) => unknown)(...args);
+    let rep: object;
+    try {
+      rep = this.#objects.miss(this.#slot);
+    } catch (error) {
+      return refuse(this.#served, method, error);
+    }
+    return callMethod(rep, method, args);
   }
 }
 
 /** Answers calls on a slot whose object is gone, for good. */
 class GoneObject implements Interceptor {
   readonly #coid: number;
+  readonly #served: AnyInterface;
 
-  constructor(coid: number) {
+  constructor(coid: number, served: AnyInterface) {
     this.#coid = coid;
+    this.#served = served;
   }
 
-  intercept(): never {
-    throw new ObjectGoneError(this.#coid);
+  intercept(method: string): unknown {
+    return refuse(this.#served, method, new ObjectGoneError(this.#coid));
   }
 }
 
 export class Objects {
   readonly processor: Processor;
   readonly gtt: GlobalTranslationTable;
-  readonly names: Names;
+  readonly ltt: LocalTranslationTable;
   readonly records: Records;
-  /** The Local Translation Table. Dense: an entry without a slot yet is `undefined`. */
-  readonly ltt: (AnySlot | undefined)[];
+  /** First word of the regions' block. */
+  readonly regions: number;
+  /** First word of this processor's lines there. */
+  readonly #region: number;
+  readonly #words: Int32Array;
+  readonly #firstCoid: number;
   /** COIDs of this processor's region that are free again, last freed first. */
   readonly #free: number[] = [];
-  #neverUsed: number;
-  /** Word that keeps how much of the region has been used, beyond this processor's life. */
-  readonly #used: number;
-  readonly #regionEnd: number;
-  /** Destructions under way, by COID: the processors that have not let go yet, and what to do when they have. */
-  readonly #retiring = new Map<number, { waitingFor: Set<number>; done: () => void }>();
+  /** COIDs of the region that have ever been given out. */
+  #used: number;
+  /** Work that has to be finished before the machine closes. */
   readonly #pending = new Set<Promise<unknown>>();
   /** Roots that something on this processor still uses outside any thread, and until when. */
   readonly #kept = new Map<bigint, Promise<void>>();
+  readonly #proving: boolean;
 
   constructor(processor: Processor) {
-    this.processor = processor;
-    this.gtt = new GlobalTranslationTable(processor);
-    this.names = new Names(processor);
-    this.records = new Records(processor, this.names);
-    installRecords(processor, this.records);
-    this.ltt = new Array<AnySlot | undefined>(this.gtt.entries).fill(undefined);
     const { memory, number } = processor;
-    const used = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4 + number;
-    // What an earlier processor of this number has given out may still be in use.
-    this.#used = used;
-    this.#neverUsed = number * REGION_ENTRIES + Atomics.load(memory.i32, used);
-    this.#regionEnd = (number + 1) * REGION_ENTRIES;
-    processor.onSystemMessage(RETIRE, (from, payload) =>
-      this.#retire(from, payload as { coid: number; sequence: number; word: bigint }),
-    );
-    processor.onSystemMessage(RETIRED, (from, coid) => this.#retired(coid as number, from));
-    processor.onSystemMessage(FORGET, (_from, word) => this.records.forget(word as bigint));
-    processor.onSystemMessage(FREED, (_from, coid) => this.#free.push(coid as number));
-    processor.onGone((number) => {
-      for (const coid of [...this.#retiring.keys()]) this.#retired(coid, number);
-    });
+    this.processor = processor;
+    this.#words = memory.i32;
+    this.#proving = memory.proving;
+    this.regions = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4;
+    this.#region = regionAt(this.regions, number);
+    this.gtt = new GlobalTranslationTable(processor);
+    this.ltt = new LocalTranslationTable(processor.processors);
+    this.records = new Records(processor, new Names(processor), new Arena(processor));
+    installRecords(processor, this.records);
+    this.#firstCoid = number * REGION_ENTRIES;
+    this.#used = Atomics.load(this.#words, this.#region + REGION.USED);
+    // Those of an earlier processor of this number died with it.
+    Atomics.store(this.#words, this.#region + REGION.REPS, 0);
+    this.#collectFree();
     processor.onClose(async () => {
       while (this.#pending.size !== 0) await Promise.allSettled(this.#pending);
     });
   }
 
+  // Creation
+
+  /** COIDs that a region may give out. */
+  get capacity(): number {
+    const configured = Atomics.load(this.#words, this.regions + REGIONS_CAPACITY);
+    return configured === 0 ? REGION_CAPACITY : configured;
+  }
+
+  set capacity(capacity: number) {
+    Atomics.store(this.#words, this.regions + REGIONS_CAPACITY, capacity);
+  }
+
   /** Makes an object: Root first, entry last, so that nobody finds a half-made one. */
-  create<T extends object, A>(implementation: Implementation<T, A>, argument: A): number {
+  create<A>(implementation: Implementation<object, A>, argument: A): number {
     this.#assertRoom();
-    const word = this.records.create(
-      implementation,
-      implementation.interface as unknown as Interface<object>,
-      argument,
-    );
-    // Only now is the COID taken: `initialise` may have failed, and may have made objects of its own.
+    const word = this.records.create(implementation, implementation.interface, argument);
     try {
-      this.#assertRoom();
+      // Only now is the COID taken: `initialise` may have failed, and may have made objects of its own.
+      const coid = this.#take();
+      this.gtt.publish(coid, word, STATE.LIVE);
+      return coid;
     } catch (error) {
       this.reclaim(word);
       throw error;
     }
-    const coid = this.#free.pop() ?? this.#firstUse();
-    this.gtt.publish(coid, word, STATE.LIVE);
-    return coid;
   }
 
-  /** A COID that has never been used. */
-  #firstUse(): number {
-    const coid = this.#neverUsed++;
+  /** A free COID, the one freed last if there is one. @throws RegionExhaustedError, OutOfMachineMemoryError */
+  #take(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    this.#assertRoom();
+    const coid = this.#firstCoid + this.#used;
+    this.gtt.addPage(coid);
+    this.#used++;
     // Before it is given out: a processor that has this number later finds it used.
-    const { number, memory } = this.processor;
-    Atomics.store(memory.i32, this.#used, this.#neverUsed - number * REGION_ENTRIES);
+    Atomics.store(this.#words, this.#region + REGION.USED, this.#used);
     return coid;
   }
 
   #assertRoom(): void {
-    if (this.#free.length === 0 && this.#neverUsed === this.#regionEnd)
-      throw new RegionExhaustedError(this.processor.number, REGION_ENTRIES);
+    if (this.#free.length !== 0 || this.#used < this.capacity) return;
+    throw new RegionExhaustedError(this.processor.number, this.capacity);
   }
+
+  /** A COID of this region that may be given out again; ignored if it has been told before. */
+  giveBack(coid: number): void {
+    if (this.gtt.state(coid) !== STATE.FREED) return;
+    this.gtt.setState(coid, STATE.FREE);
+    this.#free.push(coid);
+  }
+
+  /** Finds the free COIDs of an earlier processor of this number. */
+  #collectFree(): void {
+    for (let coid = this.#firstCoid + this.#used - 1; coid >= this.#firstCoid; coid--) {
+      this.giveBack(coid);
+      if (this.gtt.state(coid) === STATE.FREE && this.#free.at(-1) !== coid) this.#free.push(coid);
+    }
+  }
+
+  /** COIDs that have ever been given out, of all regions: most of them in use, if not all. */
+  *coids(): Iterable<number> {
+    for (let region = 0; region < this.processor.processors; region++) {
+      // Pairs with the store in #take(): their pages are there.
+      const used = Atomics.load(this.#words, regionAt(this.regions, region) + REGION.USED);
+      const first = region * REGION_ENTRIES;
+      for (let coid = first; coid < first + used; coid++) yield coid;
+    }
+  }
+
+  /** What all processors together have in use, and have reserved. A moment's figures. */
+  usage(): { reps: number; bytes: number; reservedBytes: number } {
+    let [reps, bytes, reservedLines] = [0, 0, 0];
+    for (let region = 0; region < this.processor.processors; region++) {
+      const at = regionAt(this.regions, region);
+      if (this.processor.isLive(region)) reps += Atomics.load(this.#words, at + REGION.REPS);
+      bytes += Atomics.load(this.#words, at + REGION.ARENA_BYTES);
+      reservedLines += Atomics.load(this.#words, at + REGION.RESERVED_LINES);
+    }
+    return { reps, bytes, reservedBytes: reservedLines * LINE_BYTES };
+  }
+
+  // Slots and misses
 
   /** The slot of a COID on this processor, made if there is none. @throws ObjectGoneError, NotLoadedError */
   slot(coid: number): AnySlot {
-    return this.ltt[coid] ?? this.#makeSlot(coid);
+    return this.ltt.get(coid) ?? this.#makeSlot(coid);
   }
 
   #makeSlot(coid: number): AnySlot {
-    if (!this.gtt.inRange(coid)) throw new ObjectGoneError(coid);
+    if (!this.gtt.has(coid)) throw new ObjectGoneError(coid);
     this.gtt.readLock(coid);
     try {
       if (this.gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+      const served = this.records.interface(this.gtt.root(coid));
       // From here on a destruction or swap asks this processor too, whether or not the slot is ever called.
       this.gtt.touch(coid);
-      const served = this.records.interface(this.gtt.root(coid));
-      const slot = new served.Slot(coid, this.gtt.sequence(coid)) as AnySlot;
+      const SlotOf = this.#proving ? served.ProvingSlot : served.Slot;
+      const slot = new SlotOf(coid, this.gtt.sequence(coid));
       this.reset(slot, served);
-      this.ltt[coid] = slot;
+      this.ltt.set(coid, slot);
       return slot;
     } finally {
       this.gtt.readUnlock(coid);
@@ -152,8 +218,14 @@ export class Objects {
   }
 
   /** Puts the default object back into a slot: the next call misses. */
-  reset(slot: AnySlot, served: Interface<object>): void {
-    slot.$rep = new served.Interceptor(new DefaultObject(this, slot));
+  reset(slot: AnySlot, served: AnyInterface): void {
+    slot.$rep = new served.Interceptor(new DefaultObject(this, slot, served));
+  }
+
+  /** Takes a slot out of the table for good: every call through it finds the object gone. */
+  retire(slot: AnySlot, served: AnyInterface): void {
+    slot.$rep = new served.Interceptor(new GoneObject(slot.$coid, served));
+    this.ltt.remove(slot);
   }
 
   /** Handles a miss: gives the Rep to run the call on, installed unless the Root said otherwise. */
@@ -175,25 +247,27 @@ export class Objects {
   }
 
   #handleMiss(word: bigint, coid: number): { rep: object; install: boolean } {
-    const root = this.records.view(word);
+    // Lacking here is said as it is.
+    const { name } = this.records.implementation(word);
     const miss: Miss = { coid, processor: this.processor.number, install: true };
     let rep: object | undefined;
     try {
-      rep = root.handleMiss(miss);
+      rep = this.records.view(word).handleMiss(miss);
     } catch (error) {
-      throw new MissError(coid, this.records.implementation(word).name, { cause: error });
+      throw new MissError(coid, name, { cause: error });
     }
-    if (typeof rep !== 'object' || rep === null)
-      throw new MissError(coid, this.records.implementation(word).name);
+    if (typeof rep !== 'object' || rep === null) throw new MissError(coid, name);
     return { rep, install: miss.install };
   }
 
-  /** Settles when the object is reclaimed. See `destroy` in `objects.ts`. */
-  destroy(coid: number): Promise<void> {
-    const destroyed = this.#destroy(coid);
-    this.track(destroyed);
-    return destroyed;
+  /** Calls a method of the object as it is now on this processor. @throws ObjectGoneError if that object is gone */
+  redispatch(coid: number, sequence: number, method: string, args: unknown[]): unknown {
+    const slot = this.slot(coid);
+    if (slot.$sequence !== sequence) throw new ObjectGoneError(coid);
+    return callMethod(installedRep(slot), method, args);
   }
+
+  // Use outside threads
 
   /** Keeps the machine from closing before `work` has settled. */
   track(work: Promise<unknown>): void {
@@ -202,67 +276,17 @@ export class Objects {
     work.then(done, done);
   }
 
-  async #destroy(coid: number): Promise<void> {
-    if (!this.gtt.inRange(coid)) throw new ObjectGoneError(coid);
-    const sequence = this.gtt.sequence(coid);
-    for (;;) {
-      const taken = await this.gtt.writeLocked(coid, () => this.#takeForDestruction(coid, sequence));
-      if (!('hold' in taken)) {
-        await this.#retireEverywhere(coid, sequence, taken);
-        return;
-      }
-      await taken.hold;
-    }
-  }
-
-  /** Under the write lock: marks the entry, or says what to wait for first. */
-  #takeForDestruction(
-    coid: number,
-    sequence: number,
-  ): { hold: Promise<void> } | { word: bigint; touched: number[] } {
-    const { gtt } = this;
-    if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
-    // Asked like any other processor from here on: the view made below must not outlive what it shows.
-    gtt.touch(coid);
-    const word = gtt.root(coid);
-    const hold = this.records.view(word).holdDestroy();
-    if (hold !== undefined) return { hold };
-    gtt.setState(coid, STATE.DESTROYING);
-    return { word, touched: liveMembers(gtt.touched(coid)) };
-  }
-
-  async #retireEverywhere(
-    coid: number,
-    sequence: number,
-    taken: { word: bigint; touched: number[] },
-  ): Promise<void> {
-    await new Promise<void>((done) => {
-      // Always this processor too: its view of the Root is what reclaims.
-      const waitingFor = new Set([...taken.touched, this.processor.number]);
-      this.#retiring.set(coid, { waitingFor, done });
-      for (const number of waitingFor)
-        this.processor.post(number, RETIRE, { coid, sequence, word: taken.word });
-      for (const number of waitingFor) if (!this.processor.isLive(number)) this.#retired(coid, number);
-    });
-    // Only now: a call in flight anywhere may have asked for the share of any Rep.
-    for (const number of taken.touched) {
-      if (number !== this.processor.number) this.processor.post(number, FORGET, taken.word);
-    }
-    this.reclaim(taken.word);
-    this.gtt.retire(coid, STATE.FREE);
-    // One more round before the number is used again: whoever read the entry just before finds the sequence changed.
-    await new Promise<void>((resolve) => void rcu.call(resolve));
-    const home = Math.floor(coid / REGION_ENTRIES);
-    if (home === this.processor.number) this.#free.push(coid);
-    else this.processor.post(home, FREED, coid);
-  }
-
   /** Keeps a Root from being reclaimed until a promise has settled, for use that is no thread. */
   keep(word: bigint, until: Promise<unknown>): void {
     const kept = Promise.allSettled([this.#kept.get(word), until]).then(() => {
       if (this.#kept.get(word) === kept) this.#kept.delete(word);
     });
     this.#kept.set(word, kept);
+  }
+
+  /** Whether something on this processor uses a Root outside any thread. */
+  isKept(word: bigint): boolean {
+    return this.#kept.has(word);
   }
 
   /** Calls back, between turns, when nothing on this processor can be using these Roots any more. */
@@ -274,45 +298,13 @@ export class Objects {
 
   /** Frees a Root nobody can reach any more: its own resources, then its record and state. */
   reclaim(word: bigint): void {
-    this.records.view(word).reclaim();
+    runGuarded(() => this.records.view(word).reclaim());
+    this.discard(word);
+  }
+
+  /** Frees the record and state of a Root nobody can reach any more, and nothing that it owns. */
+  discard(word: bigint): void {
     this.records.forget(word);
     this.records.free(word);
   }
-
-  /** Lets go of a destroyed object on this processor: no later call reaches it, and calls in flight end first. */
-  #retire(from: number, { coid, sequence, word }: { coid: number; sequence: number; word: bigint }): void {
-    const slot = this.ltt[coid];
-    if (slot !== undefined && slot.$sequence === sequence) {
-      const served = this.records.interface(word);
-      slot.$rep = new served.Interceptor(new GoneObject(coid));
-      this.ltt[coid] = undefined;
-    }
-    const reply = this.processor.replyTo(from);
-    this.whenUnused([word], () => reply(RETIRED, coid));
-  }
-
-  #retired(coid: number, processor: number): void {
-    const retiring = this.#retiring.get(coid);
-    if (retiring === undefined || !retiring.waitingFor.delete(processor) || retiring.waitingFor.size !== 0)
-      return;
-    this.#retiring.delete(coid);
-    retiring.done();
-  }
-}
-
-let current: Objects | undefined;
-/** The current processor's Local Translation Table; a module variable because `DREF` reads it on every call. */
-export let table: (AnySlot | undefined)[] = [];
-
-onAttach((processor) => {
-  current = new Objects(processor);
-  table = current.ltt;
-});
-
-/** The object system of the current processor. @throws NotAttachedError */
-export function objects(): Objects {
-  const processor = currentProcessor();
-  if (current === undefined || current.processor !== processor)
-    throw new Error('@k42/clustered invariant: no object system');
-  return current;
 }

@@ -3,24 +3,43 @@
  *
  * The field names carry a `$` so that no interface method can collide with them.
  */
+import type { OpenCalls } from './openCalls.ts';
 
-/** How a method answers: in its turn, or by a promise. */
-export type MethodKind = 'sync' | 'async';
+/** How a method answers: in its turn, by a promise, or by an iterator that is used beyond it. */
+export type MethodKind = 'sync' | 'async' | 'iterator' | 'async-iterator';
+
+/** A declared method. */
+export interface Method {
+  readonly kind: MethodKind;
+  /**
+   * A call may stay open for long, until some other call lets it go on. It is counted on the slot and is no thread: it
+   * holds up the destruction and the exchange of this object, and nothing else.
+   */
+  readonly waits: boolean;
+  /** Others wait for calls of this method: it must get through whatever is held back. */
+  readonly completes: boolean;
+}
 
 /** What a slot of any interface has, besides one method per declared method. */
-export interface SlotFields<T extends object> {
-  /** The object's current Rep on this processor; the default object before the first miss. Swapped, never cleared. */
-  $rep: T;
+export interface AnySlot {
+  /** The object's current Rep on this processor; the default object before the first miss. Exchanged, never cleared. */
+  $rep: object;
   /** The COID: index in the Global and every Local Translation Table. */
   readonly $coid: number;
   /** The entry's sequence number when the slot was made: a slot never reaches the object that reuses its COID. */
   readonly $sequence: number;
+  /** Calls of waiting methods and iterators that are open; none has been counted while it is undefined. */
+  $open: OpenCalls | undefined;
+  /** Only where the machine proves: the Rep itself, of which `$rep` gives a guarded view. */
+  $actual?: object;
 }
 
-/** A slot is a handle: it has the interface's methods, each a call on whatever Rep is installed. */
-export type Slot<T extends object> = SlotFields<T> & T;
+/** The Rep that is installed in a slot. */
+export function installedRep(slot: AnySlot): object {
+  return slot.$actual ?? slot.$rep;
+}
 
-export type SlotClass<T extends object> = new (coid: number, sequence: number) => Slot<T>;
+export type SlotClass = new (coid: number, sequence: number) => AnySlot;
 
 /** Receives the calls made on an interceptor Rep. */
 export interface Interceptor {
@@ -28,4 +47,12 @@ export interface Interceptor {
 }
 
 /** A Rep whose every method is `interceptor.intercept(name, args)`. */
-export type InterceptorClass<T extends object> = new (interceptor: Interceptor) => T;
+export type InterceptorClass = new (interceptor: Interceptor) => object;
+
+/** Any object seen as its methods. */
+export type Callable = Record<string, (...args: unknown[]) => unknown>;
+
+/** Calls a method of a Rep by name. */
+export function callMethod(rep: object, method: string, args: unknown[]): unknown {
+  return ((rep as Callable)[method] as (...args: unknown[]) => unknown).apply(rep, args);
+}

@@ -70,7 +70,10 @@ export class Membership {
   constructor(processor: Processor, joinDeadlineMs: number) {
     this.#processor = processor;
     this.#joinDeadlineMs = joinDeadlineMs;
-    processor.answerBurials(() => this.#allBuried());
+    processor.appoint({
+      bury: (number) => this.#bury(number),
+      burials: () => this.#allBuried(),
+    });
     processor.onSystemMessage(INTRODUCED, (from, number) => this.#introduced(number as number, from));
     processor.onSystemMessage(GONE, (_from, payload) => {
       const { number, incarnation } = payload as Deceased;
@@ -81,7 +84,6 @@ export class Membership {
       const burial = this.#burials.get(number);
       if (burial?.incarnation === incarnation) this.#letGo(burial, from);
     });
-    processor.onGone((number) => this.#bury(number));
     processor.onClosed(() => {
       for (const listener of this.#buriedListeners) listener();
       for (const { promise, reject } of this.#departures.values()) {

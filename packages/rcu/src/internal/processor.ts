@@ -52,6 +52,14 @@ export interface ProcessorServices {
   load(processor: Processor, module: string, options: CallOptions): Promise<void>;
 }
 
+/** What the host does about the dead besides what every processor does. */
+export interface Undertaker {
+  /** Has everybody let go of one that this processor has let go of, so that its number becomes free. */
+  bury(number: number): void;
+  /** Settles when all deaths known so far have been dealt with, everywhere. */
+  burials(): Promise<void>;
+}
+
 export class Processor {
   readonly number: number;
   /** How many processors have had this number, this one included. */
@@ -70,11 +78,12 @@ export class Processor {
   readonly #handlers = new Map<string, SystemHandler>();
   readonly #goneListeners: ((number: number) => void)[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
+  readonly #departureListeners: (() => void)[] = [];
   readonly #closedListeners: (() => void)[] = [];
   /** Messages this processor posted to itself. */
   readonly #own: SystemMessage[] = [];
   readonly #closedPorts = new WeakSet<MessagePort>();
-  #burials: () => Promise<void> = () => Promise.resolve();
+  #undertaker: Undertaker | undefined;
   #closed = false;
 
   constructor(memory: MachineMemory, identity: ProcessorIdentity, services: ProcessorServices) {
@@ -290,7 +299,10 @@ export class Processor {
     return number === this.number ? this.name : this.#peers.get(number)?.name;
   }
 
-  /** Calls back when another processor has been found gone. */
+  /**
+   * Calls back when another processor has been found gone, whether it died or departed. On the host its number is not free
+   * before all listeners have returned, here and on every other processor that was live then.
+   */
   onGone(listener: (number: number) => void): void {
     this.#goneListeners.push(listener);
   }
@@ -327,6 +339,8 @@ export class Processor {
     for (const listener of this.#goneListeners) runGuarded(() => listener(number));
     if (number === 0) this.close();
     else if (this.number !== 0) this.post(0, GONE, { number, incarnation } satisfies Deceased);
+    // Last: from here on the number may be free. Whoever has heard of the death above has dealt with it before.
+    else this.#undertaker?.bury(number);
   }
 
   /** Deals with those that others have found gone and this processor has not. */
@@ -337,14 +351,14 @@ export class Processor {
     }
   }
 
-  /** How the host tells when all deaths known so far have been dealt with. */
-  answerBurials(burials: () => Promise<void>): void {
-    this.#burials = burials;
+  /** Makes this processor, the host, bury the dead. */
+  appoint(undertaker: Undertaker): void {
+    this.#undertaker = undertaker;
   }
 
   /** On the host: settles when all deaths known so far have been dealt with, everywhere. */
-  burials(): Promise<void> {
-    return this.#burials();
+  async burials(): Promise<void> {
+    await this.#undertaker?.burials();
   }
 
   // Leaving
@@ -363,6 +377,23 @@ export class Processor {
   beginLeaving(): void {
     this.calls.refuse('leaving the machine');
     this.#changeState(this.number, PROCESSOR_STATE.LIVE, PROCESSOR_STATE.LEAVING);
+  }
+
+  /**
+   * Calls back when this processor departs in order (`leaveMachine`, `Machine.remove`), to hand over what it keeps for others:
+   * its threads have ended, its deferred work is done, and it can still post. What it posts to a processor then is handled there
+   * before that processor's `onGone` listeners hear of it; no answer will reach it. Not when the machine closes, nor at a
+   * death. A listener that throws is an uncaught exception and keeps no other from running. Should one begin work (a thread
+   * that lasts, a callback), the departure is put off until it is done, and then all listeners are called again: one that
+   * begins something each time keeps its processor in the machine.
+   */
+  onDeparture(listener: () => void): void {
+    this.#departureListeners.push(listener);
+  }
+
+  /** Has what this processor keeps handed over, in one go. */
+  handOver(): void {
+    for (const listener of this.#departureListeners) runGuarded(listener);
   }
 
   /** Registers what to do when this processor has left: failing what can never settle now. */

@@ -6,7 +6,8 @@
  */
 import { InvalidArgumentError } from '../errors.ts';
 import { type LocalDomain, machineDomain } from './domain.ts';
-import { assertInsideAny, guardReference, isProving, unguarded } from './prove.ts';
+import { unguarded } from './guard.ts';
+import { assertInsideAny, guardReference, isProving } from './prove.ts';
 
 /** A reference on one processor: read with `rcuDereference`, replaced with `rcuAssign`. */
 export class Published<T> {

@@ -17,7 +17,7 @@ import {
   ProcessorGoneError,
 } from '../errors.ts';
 import { assertDeadline } from './deadline.ts';
-import { unguarded } from './prove.ts';
+import { unguarded } from './guard.ts';
 import { isThenable, type Named } from './threads.ts';
 import type { CallMessage, RemoteFunction } from './wire.ts';
 

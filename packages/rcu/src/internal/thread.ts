@@ -6,6 +6,7 @@
  * it does not hold up grace periods meanwhile.
  */
 import { ThreadMisuseError } from '../errors.ts';
+import type { Ending } from './guard.ts';
 import type { Generation, NamedThread, Threads } from './threads.ts';
 
 const INACTIVE = -1;
@@ -23,8 +24,8 @@ export class Thread implements NamedThread, Disposable {
   #counted: Generation;
   /** References held that a quiescent state would pull away; see `hold`. */
   #holds = 0;
-  /** Told of quiescent states and deactivations: references obtained before are void. Used by prove mode. */
-  onQuiescent: (() => void) | undefined;
+  /** Told when the references obtained so far are void, and why. Used by prove mode. */
+  onVoid: ((why: Ending) => void) | undefined;
 
   constructor(threads: Threads, name: string) {
     this.name = name;
@@ -48,7 +49,7 @@ export class Thread implements NamedThread, Disposable {
    */
   quiescent(): void {
     this.#assertFree('announce a quiescent state');
-    this.onQuiescent?.();
+    this.onVoid?.('quiescent');
     this.#counted = this.#threads.renew(this.#counted);
     this.generation = this.#counted;
   }
@@ -56,7 +57,7 @@ export class Thread implements NamedThread, Disposable {
   /** Counts the thread out before a long wait: it may hold no reference until `activate`. @throws ThreadMisuseError */
   deactivate(): void {
     this.#assertFree('be deactivated');
-    this.onQuiescent?.();
+    this.onVoid?.('quiescent');
     const counted = this.#counted;
     this.#counted = INACTIVE;
     this.#threads.letGo(this);
@@ -112,6 +113,7 @@ export class Thread implements NamedThread, Disposable {
     this.#assertFree('end');
     const counted = this.#counted;
     this.#counted = ENDED;
+    this.onVoid?.('ended');
     this.#threads.letGo(this);
     this.#threads.end(counted);
   }

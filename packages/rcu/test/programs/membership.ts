@@ -127,6 +127,52 @@ export function finishBeforeLeaving(id: number): void {
   });
 }
 
+// Departures
+
+/**
+ * Registers a listener of this processor's departure, which counts its runs, tells processor 0 (and `alsoTo`) that it departs,
+ * and then, if asked to, throws or begins a thread that ends when a gate is opened, the first time only.
+ */
+export function tellAtDeparture(id: number, then?: 'throw' | 'begin a thread', alsoTo?: number): void {
+  const processor = currentProcessor();
+  // Looked up now: it would count even if it were called when this thread is no processor any more.
+  const shared = words();
+  const word = at(WORDS.RUNS + id);
+  // The thread changes it: what has been handed over before is out of date then.
+  let kept = 'first';
+  processor.onDeparture(() => {
+    Atomics.add(shared, word, 1);
+    for (const to of alsoTo === undefined ? [0] : [0, alsoTo])
+      processor.post(to, 'test/departing', `${kept} of ${id}`);
+    if (then === 'throw') throw new Error(`departure listener ${id} throws`);
+    if (then !== 'begin a thread' || kept !== 'first') return;
+    void processor.spawn(() => passGate(id, 0).then(() => (kept = 'second')));
+  });
+}
+
+/** Begins a thread, which ends when a gate is opened, in the turn in which the first round of leaving has waited for all. */
+export function beginThreadWhenLeaving(gate: number): void {
+  const processor = currentProcessor();
+  let begun = false;
+  processor.onClose(async () => {
+    if (begun) return;
+    begun = true;
+    setImmediate(() => void processor.spawn(() => passGate(gate, 0)));
+  });
+}
+
+/** Notes what is heard of processors that depart or are gone, in order. */
+const departures: string[] = [];
+export function noteDepartures(): void {
+  const processor = currentProcessor();
+  processor.onSystemMessage('test/departing', (from, what) => departures.push(`${from} departs: ${what}`));
+  processor.onGone((number) => departures.push(`${number} is gone`));
+}
+
+export function departuresHeard(): string[] {
+  return departures.splice(0);
+}
+
 // A layer above that takes its time about handing on what a call gives, if the caller says so.
 registerContextCarrier({
   capture: () => (globalThis as { membershipSlow?: true }).membershipSlow,
@@ -254,6 +300,7 @@ export function sleepUntilServed(gate: number): number {
 // What a plain Worker is told by `Joiner`
 
 const held = new Map<string, Thread>();
+const uncaught: string[] = [];
 
 /** Where a joining thread is made to stand still: when it has asked to join, or when it has become live. */
 export type Stage = 'join' | 'live';
@@ -294,6 +341,10 @@ export interface Commands {
   handIn(id: number): void;
   handInPortable(ids: number[]): Promise<void>;
   finishBeforeLeaving(id: number): void;
+  tellAtDeparture(id: number, then?: 'throw' | 'begin a thread', alsoTo?: number): void;
+  beginThreadWhenLeaving(gate: number): void;
+  catchUncaught(): void;
+  uncaught(): string[];
   call(to: number, name: string, args: unknown[], options?: CallOptions): Promise<unknown>;
   synchronize(options?: SynchronizeOptions): Promise<void>;
   load(module: string): Promise<void>;
@@ -329,6 +380,12 @@ const commands: Commands = {
   handInPortable,
   call: callFrom,
   finishBeforeLeaving,
+  tellAtDeparture,
+  beginThreadWhenLeaving,
+  catchUncaught() {
+    process.on('uncaughtException', (error) => uncaught.push(error.message));
+  },
+  uncaught: () => uncaught,
   synchronize: synchronizeHere,
   load: (module) => currentProcessor().load(module),
   globalOf: (key) => (globalThis as Record<string, unknown>)[key],

@@ -1,0 +1,69 @@
+/**
+ * What Reps have in their own heap when their processor leaves in good order.
+ *
+ * The Root of each says (`depart`) what of it has to survive. It goes to the host in one message per object, and the
+ * host's view of the Root takes it over (`inherit`): under the entry's lock, as in a miss, so that the object is there. The
+ * processor's goodbye is posted after these messages, so the host has them first.
+ */
+import { runGuarded } from '@k42/rcu';
+import { Root } from '../root.ts';
+import { STATE } from './layout.ts';
+import type { Objects } from './objects.ts';
+import type { Named } from './round.ts';
+
+const INHERIT = 'clustered/inherit';
+
+interface Legacy extends Named {
+  readonly contribution: unknown;
+}
+
+/** Has Reps hand over what they have when this processor departs, and the host take it over. */
+export function handOverOnDeparture(own: Objects): void {
+  const { processor, gtt, ltt, records } = own;
+  processor.onDeparture(() => {
+    for (const { $coid: coid, $sequence: sequence } of ltt.slots()) {
+      // Destroyed meanwhile: this processor is asked before the record goes, and answers no more after this turn.
+      if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) continue;
+      const word = gtt.root(coid);
+      const root = records.viewIfAny(word);
+      if (root === undefined || root.depart === Root.prototype.depart) continue;
+      records.markDeparted(word);
+      let contribution: unknown;
+      runGuarded(() => {
+        contribution = root.depart();
+      });
+      if (contribution === undefined) records.markInherited(word);
+      else processor.post(0, INHERIT, { coid, sequence, word, contribution } satisfies Legacy);
+    }
+  });
+  processor.onSystemMessage(INHERIT, (from, payload) => {
+    const legacy = payload as Legacy;
+    // In a turn of its own: it runs user code, and this may be a stop point.
+    setImmediate(() => runGuarded(() => inherit(own, legacy, from)));
+  });
+}
+
+function inherit({ gtt, records }: Objects, legacy: Legacy, from: number): void {
+  const { coid, sequence, word, contribution } = legacy;
+  gtt.readLock(coid);
+  try {
+    const isThere = gtt.sequence(coid) === sequence && gtt.state(coid) === STATE.LIVE;
+    if (!isThere) return;
+    if (gtt.root(coid) !== word) {
+      process.emitWarning(
+        `What processor ${from} had of object ${coid} is lost: the object was exchanged while it departed.`,
+        'K42Warning',
+      );
+      return;
+    }
+    // This view must not outlive the object.
+    gtt.touch(coid);
+    try {
+      records.view(word).inherit(contribution, from);
+    } finally {
+      records.markInherited(word);
+    }
+  } finally {
+    gtt.readUnlock(coid);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The Local Translation Table: this processor's slots, by COID, a page at a time.
+ *
+ * The table is as dense as the COIDs in use: pages nobody has used here are all the same empty one.
+ */
+import { PAGE_ENTRIES, PAGE_LOG2, PAGE_MASK, REGION_PAGES } from './layout.ts';
+import type { AnySlot } from './slots.ts';
+
+export type Page = (AnySlot | undefined)[];
+
+function emptyPage(): Page {
+  return new Array<AnySlot | undefined>(PAGE_ENTRIES).fill(undefined);
+}
+
+/** Never written to. */
+const EMPTY: Page = emptyPage();
+
+export class LocalTranslationTable {
+  /** What `DREF` reads: `pages[coid >>> PAGE_LOG2][coid & PAGE_MASK]`. */
+  readonly pages: Page[];
+
+  constructor(processors: number) {
+    this.pages = new Array<Page>(processors * REGION_PAGES).fill(EMPTY);
+  }
+
+  get(coid: number): AnySlot | undefined {
+    return this.pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
+  }
+
+  set(coid: number, slot: AnySlot): void {
+    const page = coid >>> PAGE_LOG2;
+    if (this.pages[page] === EMPTY) this.pages[page] = emptyPage();
+    (this.pages[page] as Page)[coid & PAGE_MASK] = slot;
+  }
+
+  /** Takes a slot out, if it is still there. */
+  remove(slot: AnySlot): void {
+    const page = this.pages[slot.$coid >>> PAGE_LOG2];
+    const at = slot.$coid & PAGE_MASK;
+    if (page?.[at] === slot) page[at] = undefined;
+  }
+
+  /** All slots, in the order of their COIDs. */
+  *slots(): Iterable<AnySlot> {
+    for (const page of this.pages) {
+      if (page === EMPTY) continue;
+      for (const slot of page) if (slot !== undefined) yield slot;
+    }
+  }
+}

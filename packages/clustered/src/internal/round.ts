@@ -1,0 +1,86 @@
+/**
+ * A round: processors are asked about objects, each answers for each object in its own time, and whoever asked is told
+ * when all have answered for an object, or are gone.
+ */
+import type { Processor } from '@k42/rcu';
+
+/** How a processor answers: it gives the COIDs for which its answer is there, at once or bit by bit. */
+export type Answerer = (
+  items: readonly Named[],
+  from: number,
+  answer: (coids: readonly number[]) => void,
+) => void;
+
+/** An object as others name it, whatever becomes of its number. */
+export interface Named {
+  readonly coid: number;
+  readonly sequence: number;
+  readonly word: bigint;
+}
+
+interface Asked<T> {
+  readonly item: T;
+  readonly waitingFor: Set<number>;
+  readonly done: (item: T) => void;
+}
+
+export class Round<T extends Named> {
+  readonly #processor: Processor;
+  readonly #topic: string;
+  readonly #answerHere: Answerer;
+  readonly #asked = new Map<number, Asked<T>>();
+
+  constructor(processor: Processor, topic: string, answerHere: Answerer) {
+    this.#processor = processor;
+    this.#topic = topic;
+    this.#answerHere = answerHere;
+    processor.onSystemMessage(topic, (from, items) => {
+      const reply = processor.replyTo(from);
+      answerHere(items as Named[], from, (coids) => reply(`${topic}/answer`, coids));
+    });
+    processor.onSystemMessage(`${topic}/answer`, (from, coids) => this.#answered(coids as number[], from));
+    processor.onGone((number) => this.#answered([...this.#asked.keys()], number));
+  }
+
+  /** Asks about objects that are not being asked about yet. */
+  ask(items: readonly T[], processors: (item: T) => readonly number[], done: (item: T) => void): void {
+    const { number } = this.#processor;
+    const messages = new Map<number, Named[]>();
+    for (const item of items) {
+      const waitingFor = new Set(processors(item));
+      this.#asked.set(item.coid, { item, waitingFor, done });
+      const { coid, sequence, word } = item;
+      for (const to of waitingFor) {
+        const message = messages.get(to);
+        if (message === undefined) messages.set(to, [{ coid, sequence, word }]);
+        else message.push({ coid, sequence, word });
+      }
+    }
+    for (const [to, message] of messages) {
+      if (to === number) continue;
+      this.#processor.post(to, this.#topic, message);
+      // One that is gone gets nothing, and is not announced again.
+      if (!this.#processor.isLive(to)) this.#answered(coidsOf(message), to);
+    }
+    const own = messages.get(number);
+    if (own !== undefined) this.#answerHere(own, number, (coids) => this.#answered(coids, number));
+  }
+
+  /** The processors whose answer is missing. */
+  waitingFor(coid: number): readonly number[] {
+    return [...(this.#asked.get(coid)?.waitingFor ?? [])];
+  }
+
+  #answered(coids: readonly number[], processor: number): void {
+    for (const coid of coids) {
+      const asked = this.#asked.get(coid);
+      if (asked === undefined || !asked.waitingFor.delete(processor) || asked.waitingFor.size !== 0) continue;
+      this.#asked.delete(coid);
+      asked.done(asked.item);
+    }
+  }
+}
+
+function coidsOf(items: readonly Named[]): number[] {
+  return items.map(({ coid }) => coid);
+}
