@@ -22,7 +22,7 @@ export type KindOf<Result> =
     : [Extract<Result, PromiseLike<unknown>>] extends [never]
       ? [Result] extends [never]
         ? 'sync'
-        : Result extends { next(...args: never[]): infer Step }
+        : Result extends { next(): infer Step }
           ? Step extends PromiseLike<unknown>
             ? 'async-iterator'
             : 'iterator'
@@ -33,11 +33,10 @@ export type KindOf<Result> =
 type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
   ?
       | Kind
-      | { readonly kind: Kind; readonly waits: true }
-      | { readonly kind: Kind; readonly completes: true }
-      | { readonly kind: Kind }
+      | { readonly kind: Kind; readonly waits?: true; readonly completes?: never }
+      | { readonly kind: Kind; readonly waits?: never; readonly completes?: true }
   : Kind extends 'sync'
-    ? Kind | { readonly kind: Kind; readonly completes: true } | { readonly kind: Kind }
+    ? Kind | { readonly kind: Kind; readonly completes?: true }
     : Kind | { readonly kind: Kind };
 
 /** The declaration that fits a TypeScript interface: every method, each with its kind, and nothing else. */

@@ -17,6 +17,7 @@ import {
   openGate,
   reached,
   runs,
+  serving,
   stateOf,
   until,
 } from './joiner.ts';
@@ -168,7 +169,7 @@ describe('a number is given out again', () => {
     Atomics.store(control, 0, 2);
     Atomics.notify(control, 0);
     expect(await joined).toMatchObject({ number: 2 });
-    expect(machine.processors).toEqual([0, 1, 2]);
+    await serving(machine, [0, 1, 2]);
   });
 
   test('and when all on the host have heard of it, who have come after the machine had been booted included', async () => {

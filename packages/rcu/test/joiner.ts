@@ -93,6 +93,15 @@ export async function isFree(machine: Machine, number: number): Promise<void> {
   await until(() => stateOf(machine, number) === PROCESSOR_STATE.ABSENT, `number ${number} is free`);
 }
 
+/**
+ * Settles when just these serve as the host sees it. That a thread has joined it says itself, perhaps before the host has heard
+ * the same over another port. `again` is the command that replays the test.
+ */
+export async function serving(machine: Machine, numbers: readonly number[], again = ''): Promise<void> {
+  const expected = numbers.join();
+  await until(() => machine.processors.join() === expected, `processors ${expected} serve. ${again}`);
+}
+
 /** Settles when this thread has found a processor gone. */
 export function gone(number: number): Promise<void> {
   return new Promise((resolve) =>

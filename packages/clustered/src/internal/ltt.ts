@@ -24,7 +24,9 @@ export class LocalTranslationTable {
   }
 
   get(coid: number): AnySlot | undefined {
-    return this.pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
+    const slot = this.pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
+    // What is no COID at all may lead to the slot of one.
+    return slot?.$coid === coid ? slot : undefined;
   }
 
   set(coid: number, slot: AnySlot): void {

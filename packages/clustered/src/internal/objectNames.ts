@@ -19,6 +19,9 @@ import {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** No object's stored COID. */
+const NOBODY = -1;
+
 export class ObjectNames {
   readonly #memory: Processor['memory'];
   readonly #base: number;
@@ -70,7 +73,7 @@ export class ObjectNames {
       const entry = this.#entryOf(name);
       if (entry === undefined) return false;
       const wasLive = this.#isLive(this.#stored(entry));
-      this.#memory.f64[entry / 8 + OBJECT_NAME.COID] = 0;
+      this.#memory.f64[entry / 8 + OBJECT_NAME.COID] = NOBODY;
       this.#memory.i32[entry / 4 + OBJECT_NAME.LENGTH] = 0;
       return wasLive;
     });
@@ -119,7 +122,7 @@ export class ObjectNames {
     const encoded = encoder.encode(name);
     const { i32, f64, u8 } = this.#memory;
     // What the entry said before ends first, what it says now begins last.
-    f64[entry / 8 + OBJECT_NAME.COID] = 0;
+    f64[entry / 8 + OBJECT_NAME.COID] = NOBODY;
     u8.set(encoded, entry + OBJECT_NAME.TEXT * 4);
     i32[entry / 4 + OBJECT_NAME.LENGTH] = encoded.length;
     i32[entry / 4 + OBJECT_NAME.HASH] = fingerprint(name);
