@@ -92,13 +92,14 @@ export function defineInterface<T extends object>(name: string, methods: Methods
   const declared: Record<string, Method> = {};
   for (const [method, declaration] of Object.entries<unknown>(methods))
     declared[method] = checkMethod(name, method, declaration);
+  const Interceptor = makeInterceptorClass(name, declared);
   const defined: Interface<T> = {
     name,
     methods: declared,
     fingerprint: fingerprint(Object.entries(declared)),
-    Slot: makeSlotClass(name, declared),
+    Slot: makeSlotClass(name, declared, Interceptor),
     ProvingSlot: makeProvingSlotClass(name, declared),
-    Interceptor: makeInterceptorClass(name, declared),
+    Interceptor,
   };
   interfaces.set(name, defined);
   return defined;

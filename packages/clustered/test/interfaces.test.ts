@@ -141,8 +141,10 @@ describe('names', () => {
     await using machine = await Machine.boot({ processors: 2, program });
     const coid = create(Divergent);
     const refusal = { code: 'K42_DEFINITION_MISMATCH', definition: 'interfaces/divergent@1' };
-    await expect(machine.call(1, 'createHere')).rejects.toMatchObject(refusal);
-    await expect(machine.call(1, 'callHere', [coid])).rejects.toMatchObject(refusal);
+    for (let again = 0; again < 2; again++) {
+      await expect(machine.call(1, 'createHere')).rejects.toMatchObject(refusal);
+      await expect(machine.call(1, 'callHere', [coid])).rejects.toMatchObject(refusal);
+    }
     expect(() => create(Divergent)).not.toThrow();
   });
 

@@ -95,7 +95,13 @@ describe('growing and shrinking', () => {
 
   test('remove asked twice removes once; an add that the closing machine overtakes fails', async () => {
     const machine = await boot(2);
-    await Promise.all([machine.remove(1), machine.remove(1)]);
+    // It cannot have left before it has been asked twice.
+    const answer = machine.call(1, 'passGate', [0, 'answered']);
+    await reached(machine, 0);
+    const removed = [machine.remove(1), machine.remove(1)];
+    openGate(machine, 0);
+    expect(await answer).toBe('answered');
+    await Promise.all(removed);
     expect(machine.processors).toEqual([0]);
     const adding = expect(machine.add()).rejects.toMatchObject({ code: 'K42_MACHINE_CLOSED' });
     await machine.close();

@@ -29,16 +29,23 @@ export class ByteCache {
     return this.#entries.get(key);
   }
 
-  /** Puts an entry in, in place of the one of that key. One that would fill more than a quarter is not kept. */
+  /** Puts an entry in, or in the place of the one of that key. One that would fill more than a quarter is not kept. */
   put(key: string, entry: Cached): void {
-    this.#drop(key);
     const bytes = chargeOf(key, entry);
-    if (bytes > this.#maxBytes / 4) return;
+    if (bytes > this.#maxBytes / 4) {
+      this.#drop(key);
+      return;
+    }
+    const before = this.#entries.get(key);
+    this.#bytes += bytes - (before === undefined ? 0 : chargeOf(key, before));
     this.#entries.set(key, entry);
-    this.#bytes += bytes;
+    if (this.#bytes > this.#maxBytes) this.#shrink();
+  }
+
+  #shrink(): void {
     for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= this.#maxBytes) return;
       this.#drop(oldest);
+      if (this.#bytes <= this.#maxBytes) return;
     }
   }
 

@@ -21,7 +21,8 @@ interface Legacy extends Named {
 export function handOverOnDeparture(own: Objects): void {
   const { processor, gtt, ltt, records } = own;
   processor.onDeparture(() => {
-    for (const { $coid: coid, $sequence: sequence } of ltt.slots()) {
+    for (const slot of ltt.slots()) {
+      const { $coid: coid, $sequence: sequence } = slot;
       // Destroyed meanwhile: this processor is asked before the record goes, and answers no more after this turn.
       if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) continue;
       const word = gtt.root(coid);
@@ -34,6 +35,10 @@ export function handOverOnDeparture(own: Objects): void {
       });
       if (contribution === undefined) records.markInherited(word);
       else processor.post(0, INHERIT, { coid, sequence, word, contribution } satisfies Legacy);
+      // The processor may yet have to do something, which may lead to a call: on a Rep that has nothing yet, and departs next.
+      own.reset(slot, records.interface(word));
+      records.unmarkRep(word);
+      records.forget(word);
     }
   });
   processor.onSystemMessage(INHERIT, (from, payload) => {

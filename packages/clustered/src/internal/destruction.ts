@@ -16,7 +16,7 @@
  * (`orphans.ts`) where it finds them: until RECLAIMING everything can be done again.
  */
 import { type Processor, rcu, runGuarded } from '@k42/rcu';
-import { DestroyDeadlineError, ObjectGoneError } from '../errors.ts';
+import { DefinitionMismatchError, DestroyDeadlineError, NotLoadedError, ObjectGoneError } from '../errors.ts';
 import { Root } from '../root.ts';
 import { Batch } from './batch.ts';
 import { REGION_LOG2, STATE } from './layout.ts';
@@ -199,7 +199,18 @@ export class Destruction {
   }
 
   #wantsCleanUp(word: bigint): boolean {
-    return this.#objects.records.implementation(word).Root.prototype.cleanUp !== Root.prototype.cleanUp;
+    const root = this.#viewIfLoaded(word);
+    return root !== undefined && root.cleanUp !== Root.prototype.cleanUp;
+  }
+
+  /** The host goes on with destructions of objects that it may know nothing about. */
+  #viewIfLoaded(word: bigint): Root<object> | undefined {
+    try {
+      return this.#objects.records.view(word);
+    } catch (error) {
+      if (error instanceof NotLoadedError || error instanceof DefinitionMismatchError) return undefined;
+      throw error;
+    }
   }
 
   #cleanUpHere(items: readonly Named[], from: number, answer: (coids: readonly number[]) => void): void {
@@ -220,14 +231,25 @@ export class Destruction {
   // Reclaim
 
   #reclaimAll(doomed: readonly Doomed[]): void {
-    const { gtt, records } = this.#objects;
+    const { gtt } = this.#objects;
     this.#forgetElsewhere(doomed);
     for (const { coid, word } of doomed) {
       // What the Root has freed when this processor dies nobody knows: then it is not freed again.
       gtt.setState(coid, STATE.RECLAIMING, this.#processor.number);
-      runGuarded(() => records.view(word).reclaim());
+      const root = this.#viewIfLoaded(word);
+      if (root !== undefined) runGuarded(() => root.reclaim());
+      else this.#warnOfLoss(coid, word);
     }
     this.#freeAll(doomed);
+  }
+
+  #warnOfLoss(coid: number, word: bigint): void {
+    const { records, processor } = this.#objects;
+    const name = records.nameOf(records.peek(word).implementation);
+    process.emitWarning(
+      `What object ${coid} owned is lost: its destroyer died, and ${name} is not loaded on processor ${processor.number}.`,
+      'K42Warning',
+    );
   }
 
   /** The views of other processors show what is about to be freed. Nobody uses them any more. */

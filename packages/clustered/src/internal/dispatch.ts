@@ -4,7 +4,8 @@
  * A call through a handle is `slot.$rep.method(...)`: two dereferences, no check, nothing shared. Each interface gets
  * classes of its own from source text, because V8 keeps what it learns about a call site per piece of source: methods
  * made by one shared closure would all share one megamorphic site. Default objects and mediators are instances of one
- * class per interface (the interceptor), so that a site sees one hidden class for all of them, besides the Reps.
+ * class per interface (the interceptor), so that a site sees one hidden class for all of them, besides the Reps. How
+ * more implementations than V8 can remember are called is told in `manyImplementations.ts`.
  *
  * An asynchronous method counts itself as a thread from the call to the settling of its promise. The promise it
  * returns is derived from the Rep's: same value or reason, one turn of the microtask queue later, and a rejection
@@ -13,6 +14,7 @@
  * Where the machine proves, slots are of another class: what `DREF` reads from them is a guarded view of the Rep.
  */
 import { beginThread, endThread, type Generation, guardInThread, isThenable } from '@k42/rcu/generations';
+import { makeInstall, numberedCall } from './manyImplementations.ts';
 import { countOpenIterator, countOpenPromise, type OpenCalls, openCallsOf } from './openCalls.ts';
 import type { AnySlot, InterceptorClass, Method, SlotClass } from './slots.ts';
 
@@ -47,8 +49,8 @@ function isCountedOpen({ kind, waits }: Method): boolean {
   return waits || kind === 'iterator' || kind === 'async-iterator';
 }
 
-function slotMethod(name: string, method: Method, rep: string): string {
-  const call = `this.${rep}.${name}(...args)`;
+/** @param call the expression by which the Rep is called */
+function slotMethod(name: string, method: Method, call: string): string {
   if (isCountedOpen(method)) {
     const settled =
       method.kind === 'async'
@@ -85,16 +87,32 @@ function makeClass<C>(source: string, helpers: Readonly<Record<string, unknown>>
   return new Function(...Object.keys(helpers), source)(...Object.values(helpers)) as C;
 }
 
-/** Class of an interface's slots. */
-export function makeSlotClass(name: string, methods: DeclaredMethods): SlotClass {
+/** Class of an interface's slots. @param Interceptor of the same interface */
+export function makeSlotClass(
+  name: string,
+  methods: DeclaredMethods,
+  Interceptor: InterceptorClass,
+): SlotClass {
   assertIdentifiers(methods);
   const source = `return class Slot {
   constructor(coid, sequence) {
-    this.$rep = undefined; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
+    this.$rep = undefined; this.$class = 0; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
   }
-  ${slotMethods(methods, '$rep')}
+  $install(rep) { install(this, rep); }
+  ${slotMethods(methods, (method) => `this.$rep.${method}(...args)`)}
 } //# sourceURL=k42-slot-${name}.js`;
-  return makeClass(source, HELPERS);
+  const install = makeInstall(Interceptor, () => makeNumberedSlotClass(name, methods, Slot));
+  const Slot: SlotClass = makeClass(source, { ...HELPERS, install });
+  return Slot;
+}
+
+/** Class of the slots of an interface's third implementation and further ones. */
+function makeNumberedSlotClass(name: string, methods: DeclaredMethods, Slot: SlotClass): SlotClass {
+  const source = `return class NumberedSlot extends Slot {
+  ${slotMethods(methods, (method) => `this.${method}$call(...args)`)}
+  ${Object.keys(methods).map(numberedCall).join('\n  ')}
+} //# sourceURL=k42-numbered-slot-${name}.js`;
+  return makeClass(source, { ...HELPERS, Slot });
 }
 
 /** Class of an interface's slots where the machine proves. */
@@ -105,15 +123,15 @@ export function makeProvingSlotClass(name: string, methods: DeclaredMethods): Sl
     this.$actual = undefined; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
   }
   get $rep() { return guard(this.$actual); }
-  set $rep(rep) { this.$actual = rep; }
-  ${slotMethods(methods, '$actual')}
+  $install(rep) { this.$actual = rep; }
+  ${slotMethods(methods, (method) => `this.$actual.${method}(...args)`)}
 } //# sourceURL=k42-proving-slot-${name}.js`;
   return makeClass(source, { ...HELPERS, guard });
 }
 
-function slotMethods(methods: DeclaredMethods, rep: string): string {
+function slotMethods(methods: DeclaredMethods, call: (method: string) => string): string {
   return Object.entries(methods)
-    .map(([name, method]) => slotMethod(name, method, rep))
+    .map(([name, method]) => slotMethod(name, method, call(name)))
     .join('\n  ');
 }
 

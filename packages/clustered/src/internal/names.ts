@@ -38,8 +38,9 @@ export class Names {
   readonly #memory: Processor['memory'];
   readonly #base: number;
   readonly #mutex: Mutex;
-  /** By kind and name. */
+  /** By kind and name: all that have been given out, and those whose definition here is the one they were given to. */
   readonly #numbers = new Map<string, number>();
+  readonly #agreed = new Map<string, number>();
   /** What the numbers mean here, as far as they have been looked up. */
   readonly #found: (AnyInterface | AnyImplementation | undefined)[] = [];
   /** Numbers read so far. */
@@ -101,23 +102,18 @@ export class Names {
   /** Number of a name, given out now if it has none. */
   #numberOf(kind: Kind, definition: Definition): number {
     const key = `${kind} ${definition.name}`;
-    const known = this.#numbers.get(key);
+    const known = this.#agreed.get(key);
     if (known !== undefined) return known;
     const number = this.#mutex.withLock(() => {
       this.#refresh();
-      return this.#numbers.get(key) ?? this.#add(kind, definition);
+      return this.#numbers.get(key) ?? this.#add(kind, key, definition);
     });
-    try {
-      this.#check(number, kind, definition);
-    } catch (error) {
-      this.#numbers.delete(key);
-      throw error;
-    }
-    this.#numbers.set(key, number);
+    this.#check(number, kind, definition);
+    this.#agreed.set(key, number);
     return number;
   }
 
-  #add(kind: Kind, { name, fingerprint, module = '' }: Definition): number {
+  #add(kind: Kind, key: string, { name, fingerprint, module = '' }: Definition): number {
     const number = this.#count;
     if (number === NAMES_MAX)
       throw new NameError(`A machine has at most ${NAMES_MAX} interfaces and implementations.`);
@@ -134,6 +130,7 @@ export class Names {
     u8.set(url, at + NAME_ENTRY.TEXT * 4 + NAME_MAX);
     // Publishes the name: pairs with the load in #refresh().
     Atomics.store(i32, this.#base / 4 + 1, number + 1);
+    this.#numbers.set(key, number);
     this.#count = number + 1;
     return number;
   }

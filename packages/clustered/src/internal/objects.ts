@@ -219,12 +219,12 @@ export class Objects {
 
   /** Puts the default object back into a slot: the next call misses. */
   reset(slot: AnySlot, served: AnyInterface): void {
-    slot.$rep = new served.Interceptor(new DefaultObject(this, slot, served));
+    slot.$install(new served.Interceptor(new DefaultObject(this, slot, served)));
   }
 
   /** Takes a slot out of the table for good: every call through it finds the object gone. */
   retire(slot: AnySlot, served: AnyInterface): void {
-    slot.$rep = new served.Interceptor(new GoneObject(slot.$coid, served));
+    slot.$install(new served.Interceptor(new GoneObject(slot.$coid, served)));
     this.ltt.remove(slot);
   }
 
@@ -239,7 +239,7 @@ export class Objects {
         throw new ObjectGoneError(coid);
       const word = gtt.root(coid);
       const { rep, install } = this.#handleMiss(word, coid);
-      if (install) slot.$rep = rep;
+      if (install) slot.$install(rep);
       return rep;
     } finally {
       gtt.readUnlock(coid);

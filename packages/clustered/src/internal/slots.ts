@@ -22,8 +22,12 @@ export interface Method {
 
 /** What a slot of any interface has, besides one method per declared method. */
 export interface AnySlot {
-  /** The object's current Rep on this processor; the default object before the first miss. Exchanged, never cleared. */
+  /** The object's current Rep on this processor; the default object before the first miss. Set by `$install`. */
   $rep: object;
+  /** Number of the Rep's class among those of its interface on this thread (`manyImplementations.ts`). */
+  $class?: number;
+  /** Puts a Rep into the slot. It is exchanged, never cleared. */
+  $install(rep: object): void;
   /** The COID: index in the Global and every Local Translation Table. */
   readonly $coid: number;
   /** The entry's sequence number when the slot was made: a slot never reaches the object that reuses its COID. */

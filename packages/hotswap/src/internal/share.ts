@@ -49,7 +49,9 @@ export class Share {
     const claimed = block.claimRootPart();
     const parts: Part[] = [];
     if (claimed) parts.push({ kind: 'root' });
-    if (repProcessors(block.oldRoot).includes(this.#processor)) {
+    // The number may have had another owner when the Rep was made.
+    const hasRep = rootView(block.oldRoot).repIfAny() !== undefined;
+    if (hasRep && repProcessors(block.oldRoot).includes(this.#processor)) {
       parts.push({ kind: 'rep', processor: this.#processor });
     }
     if (parts.length === 0) return undefined;
