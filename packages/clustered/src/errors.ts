@@ -79,6 +79,26 @@ export class MissError extends K42Error {
   }
 }
 
+/** A standard Root was asked for its Rep by the Rep's own constructor, or `createRep`: they called their own object. */
+export class ReentrantMissError extends K42Error {
+  constructor() {
+    super('K42_REENTRANT_MISS', 'The object was called by what makes its Rep: there is none yet to call.');
+  }
+}
+
+/** Where the machine proves: a method that is declared as synchronous gave what outlasts its call, and nothing counts it. */
+export class UncountedResultError extends K42Error {
+  readonly method: string;
+
+  constructor(interfaceName: string, method: string) {
+    super(
+      'K42_UNCOUNTED_RESULT',
+      `${method} of ${interfaceName} is declared as synchronous and gave a promise or an iterator: nothing keeps the object for it.`,
+    );
+    this.method = method;
+  }
+}
+
 /** A destruction has not been completed in the time given. It goes on by itself. */
 export class DestroyDeadlineError extends K42Error {
   readonly coid: number;

@@ -46,9 +46,15 @@ interface Common<T extends object, A> {
 /** Either a Root class of one's own, or a Rep class and which standard Root to put over it. */
 export type ImplementationOptions<T extends object, A> = Common<T, A> &
   (
-    | { readonly Root: RootClass<T> }
     | {
-        readonly Rep: RepClass<T>;
+        readonly Root: RootClass<NoInfer<T>>;
+        readonly Rep?: never;
+        readonly distribution?: never;
+        readonly reclaim?: never;
+      }
+    | {
+        readonly Root?: never;
+        readonly Rep: RepClass<NoInfer<T>>;
         readonly distribution: Distribution;
         /** Frees what the state refers to; see `Root.reclaim`. */
         readonly reclaim?: (context: RootContext) => void;
@@ -69,11 +75,15 @@ export function defineImplementation<T extends object, A = void>(
     throw new InvalidArgumentError(`clusterSize of ${name} must be a positive integer, not ${clusterSize}.`);
   const state = sizeOf(name, 'state', options.state, options.stateBytes);
   const share = sizeOf(name, 'share', options.share, options.shareBytes);
-  const distribution = 'Root' in options ? 'own' : options.distribution;
+  const distribution = options.Root === undefined ? options.distribution : 'own';
+  if (distribution === 'clustered' && share === 0)
+    throw new InvalidArgumentError(
+      `${name} is clustered, so it needs a share: that is what a cluster has in common.`,
+    );
   const implementation: Implementation<T, A> = {
     name,
     interface: options.interface,
-    Root: 'Root' in options ? options.Root : standardRoot(options),
+    Root: options.Root ?? standardRoot(options),
     stateBytes: asFunction(state),
     shareBytes: asFunction(share),
     clusterSize,

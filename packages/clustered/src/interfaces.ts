@@ -15,19 +15,55 @@ export type { Method, MethodKind } from './internal/slots.ts';
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 
-/** Kind of a method by what it returns. A method that may return a promise is asynchronous. */
+/** What a function returns, by any of its last four overloads. */
+type ResultOf<F> = F extends {
+  (...args: never[]): infer R1;
+  (...args: never[]): infer R2;
+  (...args: never[]): infer R3;
+  (...args: never[]): infer R4;
+}
+  ? R1 | R2 | R3 | R4
+  : never;
+
+interface AnyIterator {
+  next(): unknown;
+}
+interface AnyAsyncIterator {
+  next(): PromiseLike<unknown>;
+}
+
+/** Iterable, and all there when it is given. */
+type Collection =
+  | string
+  | readonly unknown[]
+  | ReadonlyMap<unknown, unknown>
+  | ReadonlySet<unknown>
+  | ArrayBufferView;
+
+/** Whether any part of a union is of a type. */
+type Has<Union, Part> = [Extract<Union, Part>] extends [never] ? false : true;
+
+/**
+ * Kind of a method by what it returns, or one of several to choose from. A method that may return a promise is
+ * asynchronous; one that may return anything (`unknown`, a type parameter) is what its implementations make of it. A promise of an
+ * iterator has no kind: the iterator would be used when the call is over.
+ */
 export type KindOf<Result> =
   IsAny<Result> extends true
     ? MethodKind
-    : [Extract<Result, PromiseLike<unknown>>] extends [never]
-      ? [Result] extends [never]
-        ? 'sync'
-        : Result extends { next(): infer Step }
-          ? Step extends PromiseLike<unknown>
-            ? 'async-iterator'
-            : 'iterator'
-          : 'sync'
-      : 'async';
+    : [object] extends [Result]
+      ? MethodKind
+      : Has<Result, PromiseLike<unknown>> extends true
+        ? Has<Awaited<Result>, AnyIterator | AsyncIterable<unknown>> extends true
+          ? never
+          : 'async'
+        : Has<Result, AnyAsyncIterator | AsyncIterable<unknown>> extends true
+          ? 'async-iterator'
+          : Has<Result, AnyIterator> extends true
+            ? 'iterator'
+            : Has<Exclude<Result, Collection>, Iterable<unknown>> extends true
+              ? 'sync' | 'iterator'
+              : 'sync';
 
 /** What may be declared beyond the kind: only what returns a promise can wait, and nothing that waits completes. */
 type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
@@ -39,12 +75,18 @@ type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
     ? Kind | { readonly kind: Kind; readonly completes?: true }
     : Kind | { readonly kind: Kind };
 
-/** The declaration that fits a TypeScript interface: every method, each with its kind, and nothing else. */
-export type Methods<T> = {
-  readonly [K in keyof T & string]: T[K] extends (...args: never[]) => infer Result
-    ? DeclarationOf<KindOf<Result>>
-    : never;
-};
+/**
+ * The declaration that fits a TypeScript interface: every method, each with its kind, and nothing else. There is none for
+ * an interface with properties, or with methods named by symbols or numbers. An optional method is declared as if it were
+ * there: calling one that is not is a `TypeError`.
+ */
+export type Methods<T> = [Exclude<keyof T, string>] extends [never]
+  ? {
+      readonly [K in keyof T & string]-?: NonNullable<T[K]> extends (...args: never[]) => unknown
+        ? DeclarationOf<KindOf<ResultOf<NonNullable<T[K]>>>>
+        : never;
+    }
+  : never;
 
 declare const SERVES: unique symbol;
 
@@ -78,8 +120,9 @@ const interfaces = new Map<string, AnyInterface>();
  * `defineInterface<Queue>('queue', { length: 'sync', push: { kind: 'sync', completes: true }, pop: { kind: 'async', waits: true } })`.
  *
  * Kinds: `sync` ends within its turn; `async` returns a promise (or may); `iterator` and `async-iterator` return an
- * iterator, which the handle gives wrapped: use it to its end, or `return()` it (as `for ... of` does), because until
- * then it holds up the destruction and the exchange of the object. `waits`: the call may stay open until some other call
+ * iterator, or something iterable, which the handle gives as an iterator that has `next`, `return` and `throw` and nothing
+ * of its own: use it to its end, or `return()` it (as `for ... of` does), because until then it holds up the destruction
+ * and the exchange of the object. `waits`: the call may stay open until some other call
  * lets it go on; `completes`: it is such another call.
  *
  * @param name stable across processors and versions, 1 to 64 characters of letters, digits and `_ . / @ -`.
@@ -90,7 +133,7 @@ export function defineInterface<T extends object>(name: string, methods: Methods
   checkName('An interface', name);
   if (interfaces.has(name)) throw new NameError(`An interface named ${name} is defined already.`);
   const declared: Record<string, Method> = {};
-  for (const [method, declaration] of Object.entries<unknown>(methods))
+  for (const [method, declaration] of Object.entries(methods as Readonly<Record<string, unknown>>))
     declared[method] = checkMethod(name, method, declaration);
   const Interceptor = makeInterceptorClass(name, declared);
   const defined: Interface<T> = {

@@ -70,8 +70,7 @@ export function holdRoot(coid: number): bigint {
  */
 export async function withEntryLocked<R>(coid: number, held: (entry: EntryView) => R): Promise<R> {
   const { gtt } = objects();
-  if (!gtt.has(coid)) throw new ObjectGoneError(coid);
-  const sequence = gtt.sequence(coid);
+  const sequence = objects().sequenceOf(coid);
   return gtt.writeLocked(coid, () => {
     if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
     return held({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
@@ -149,5 +148,8 @@ export function touchedProcessors(coid: number): number[] {
 
 /** Keeps the machine from closing before `work` has settled. */
 export function finishBeforeClose(work: Promise<unknown>): void {
-  objects().track(work);
+  const own = objects();
+  const ended = (): void => own.workEnds();
+  own.workBegins();
+  work.then(ended, ended);
 }

@@ -13,12 +13,13 @@ import { PAGE_LOG2, PAGE_MASK, REGION_ENTRIES } from './internal/layout.ts';
 import { coidOf, destruction, isLive, objectNames, objects, pages, toStored } from './internal/system.ts';
 
 declare const INTERFACE: unique symbol;
+declare const STORED: unique symbol;
 
 /** Clustered Object identifier: a plain number at run time, branded with the interface it can be called through. */
 export type Coid<T extends object> = number & { readonly [INTERFACE]: T };
 
 /** A COID together with its sequence number, in one number (below 2^53): safe to keep beyond the object's life. */
-export type StoredCoid<T extends object> = number & { readonly [INTERFACE]: readonly [T] };
+export type StoredCoid<T extends object> = number & { readonly [STORED]: T };
 
 /**
  * Makes an object on the calling processor, from its own region of COIDs and its own arena. Cost: one small block of
@@ -36,7 +37,8 @@ export function create<T extends object, A>(implementation: Implementation<T, A>
  * The handle of an object on the calling processor: has the interface's methods and may be kept for as long as one
  * likes. A call is two dereferences. Synchronous calls need no thread; asynchronous ones count themselves as threads;
  * waiting ones and iterators are counted on the object. After `destroy` every call throws `ObjectGoneError` (a method
- * that gives promises rejects), also when the number has been given to another object.
+ * that gives promises rejects), also when the number has been given to another object. When the machine has closed, what
+ * a handle does is undefined.
  * @throws ObjectGoneError, NotLoadedError, DefinitionMismatchError, NotAttachedError
  */
 export function handle<T extends object>(coid: Coid<T>): T {
@@ -46,7 +48,8 @@ export function handle<T extends object>(coid: Coid<T>): T {
 /**
  * The calling processor's Rep of an object (the paper's form): `DREF(coid).method()`. Legal only inside a thread
  * (`spawn`), and what it returns only until that thread ends: `prove: true` of the machine checks it, nothing else does.
- * Cost: two look-ups; before the first miss, what it returns is the default object.
+ * Cost: two look-ups; before the first miss, what it returns is the default object. A number that never was a COID, but
+ * has one in its low bits, is not noticed.
  * @throws ObjectGoneError, NotLoadedError, NotAttachedError on first use of the COID here; OutsideThreadError in prove mode
  */
 export function DREF<T extends object>(coid: Coid<T>): T {
@@ -54,11 +57,9 @@ export function DREF<T extends object>(coid: Coid<T>): T {
   return (slot === undefined ? objects().slot(coid) : slot).$rep as T;
 }
 
-/** The form of a COID to keep where the object may not outlive it. @throws ObjectGoneError */
+/** The form of a COID to keep where the object may not outlive it. @throws ObjectGoneError, also while it is being destroyed */
 export function storeCoid<T extends object>(coid: Coid<T>): StoredCoid<T> {
-  const { gtt } = objects();
-  if (!gtt.has(coid)) throw new ObjectGoneError(coid);
-  return toStored(coid, gtt.sequence(coid)) as StoredCoid<T>;
+  return toStored(coid, objects().sequenceOf(coid)) as StoredCoid<T>;
 }
 
 /** The COID of a stored one. @throws ObjectGoneError if that object is gone, even if its number is in use again. */
@@ -79,15 +80,16 @@ export interface DestroyOptions {
  * settles, and the COID may be given out again. Calls in flight end normally. May be called anywhere, also in a call of
  * the object and in its `handleMiss`; do not await it there.
  * @throws ObjectGoneError (by rejection) if it is destroyed already; DestroyDeadlineError, which says who uses it;
- *   InvalidArgumentError, NotAttachedError
+ *   NotLoadedError and DefinitionMismatchError where the implementation is not loaded here (the object lives on);
+ *   what the Root's `holdDestroy` throws; InvalidArgumentError, NotAttachedError
  */
 export async function destroy(coid: Coid<object>, options: DestroyOptions = {}): Promise<void> {
   const { deadlineMs } = options;
-  if (deadlineMs !== undefined && !(deadlineMs > 0))
-    throw new InvalidArgumentError(`deadlineMs must be a positive number, not ${deadlineMs}.`);
+  if (deadlineMs !== undefined && !(deadlineMs > 0 && deadlineMs < 2 ** 31))
+    throw new InvalidArgumentError(`deadlineMs must be above 0 and below 2^31, not ${deadlineMs}.`);
   const own = destruction();
   const destroyed = own.destroy(coid);
-  if (deadlineMs === undefined || deadlineMs === Number.POSITIVE_INFINITY) return destroyed;
+  if (deadlineMs === undefined) return destroyed;
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(own.late(coid, deadlineMs)), deadlineMs);
   await Promise.race([destroyed, late]).finally(() => clearTimeout(timer));
@@ -103,9 +105,7 @@ export async function destroy(coid: Coid<object>, options: DestroyOptions = {}):
  */
 export function nameObject(coid: Coid<object>, name: string): void {
   checkObjectName(name);
-  const stored = storeCoid(coid);
-  if (!isLive(stored)) throw new ObjectGoneError(coid);
-  objectNames().bind(name, stored);
+  objectNames().bind(name, storeCoid(coid));
 }
 
 /**
@@ -173,16 +173,16 @@ function checkObjectName(name: string): void {
 // The whole
 
 export interface ObjectsOptions {
-  /** How many objects a processor may have created that still live: 1 to 4 194 304; 1 048 576 unless told otherwise. */
+  /** How many objects a processor may have created that still live: 1 to 4 194 303; 1 048 576 unless told otherwise. */
   readonly regionCapacity?: number;
 }
 
 /** Changes limits for the whole machine, from now on. A region that has more keeps what it has. @throws InvalidArgumentError */
 export function configureObjects({ regionCapacity }: ObjectsOptions): void {
   if (regionCapacity === undefined) return;
-  if (!Number.isInteger(regionCapacity) || regionCapacity < 1 || regionCapacity > REGION_ENTRIES)
+  if (!Number.isInteger(regionCapacity) || regionCapacity < 1 || regionCapacity >= REGION_ENTRIES)
     throw new InvalidArgumentError(
-      `regionCapacity must be an integer from 1 to ${REGION_ENTRIES}, not ${regionCapacity}.`,
+      `regionCapacity must be an integer from 1 to ${REGION_ENTRIES - 1}, not ${regionCapacity}.`,
     );
   objects().capacity = regionCapacity;
 }

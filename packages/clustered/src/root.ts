@@ -42,7 +42,10 @@ export interface RootContext {
    * @throws OutOfMachineMemoryError, InvalidArgumentError
    */
   allocate(bytes: number): number;
-  /** Frees what `allocate` gave on any processor; `bytes` as it was asked for. Nobody may reach it any more. */
+  /**
+   * Frees what `allocate` gave on any processor, once; `bytes` as it was asked for. Nobody may reach it any more.
+   * @throws InvalidArgumentError where it can be seen that there is no such block; a second time shows as a failed invariant
+   */
   free(offset: number, bytes: number): void;
 }
 
@@ -64,8 +67,9 @@ export abstract class Root<T extends object> {
 
   /**
    * Makes or finds the Rep that serves this processor. Runs with the entry locked for reading, synchronously; it may
-   * call other objects and this one, but must not wait. Whatever it throws reaches the caller as a `MissError`, and the
-   * next call misses again.
+   * call other objects, but must not wait. It may call this object, which is another miss inside of this one: a Root of
+   * one's own has to be ready for that, and the standard ones refuse it while they make a Rep. Whatever it throws reaches
+   * the caller as a `MissError`, and the next call misses again.
    */
   abstract handleMiss(miss: Miss): T;
 
@@ -110,7 +114,9 @@ export abstract class Root<T extends object> {
 
   /**
    * Called when the object is to be destroyed while this Root is installed. A Root that cannot let go now returns a
-   * promise; the destruction tries again when it settles. The standard Roots never object.
+   * promise; the destruction tries again when it settles. The standard Roots never object. Runs with the entry locked for
+   * writing, which stands in the way of other destructions and swaps: it must be short and must not call the object.
+   * What it throws, `destroy` rejects with, and the object lives on.
    */
   holdDestroy(): Promise<void> | undefined {
     return undefined;

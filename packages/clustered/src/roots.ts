@@ -4,6 +4,7 @@
  * A view of any of them holds its processor's Rep, so that a later miss (the slot was reset, a swap was undone) is
  * answered with the same Rep and nothing the Rep knows is lost.
  */
+import { ReentrantMissError } from './errors.ts';
 import { gather } from './internal/gather.ts';
 import { markRep, repSet, unmarkRep } from './internal/records.ts';
 import { type Miss, Root } from './root.ts';
@@ -11,17 +12,27 @@ import { type Miss, Root } from './root.ts';
 /** A Root whose view on each processor has one Rep, made on the first miss there. */
 abstract class SingleRepPerViewRoot<T extends object> extends Root<T> {
   #rep: T | undefined;
+  #making = false;
 
   /** Makes this processor's Rep: on the first miss, and on the first after the Rep has been dropped. */
   protected abstract createRep(): T;
 
-  /** This processor's Rep, made now if there is none. */
+  /** This processor's Rep, made now if there is none. @throws ReentrantMissError, what `createRep` throws */
   rep(): T {
-    if (this.#rep === undefined) {
-      this.#rep = this.createRep();
-      markRep(this.context.rootWord);
-    }
+    if (this.#rep === undefined) this.#rep = this.#makeRep();
     return this.#rep;
+  }
+
+  #makeRep(): T {
+    if (this.#making) throw new ReentrantMissError();
+    this.#making = true;
+    try {
+      const rep = this.createRep();
+      markRep(this.context.rootWord);
+      return rep;
+    } finally {
+      this.#making = false;
+    }
   }
 
   override repIfAny(): T | undefined {

@@ -6,12 +6,15 @@
 import { Machine } from '@k42/rcu';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import {
+  type Coid,
   create,
   defineImplementation,
   defineInterface,
   defineLayout,
   type Interface,
   type KindOf,
+  type MethodKind,
+  type StoredCoid,
 } from '../src/index.ts';
 import { fingerprint } from '../src/internal/fingerprint.ts';
 
@@ -36,6 +39,18 @@ describe('the kind of a method', () => {
     expectTypeOf<KindOf<Generator<number, string, boolean>>>().toEqualTypeOf<'iterator'>();
     expectTypeOf<KindOf<AsyncIterator<number>>>().toEqualTypeOf<'async-iterator'>();
     expectTypeOf<KindOf<AsyncGenerator<number>>>().toEqualTypeOf<'async-iterator'>();
+    expectTypeOf<KindOf<Iterator<number> | undefined>>().toEqualTypeOf<'iterator'>();
+    // Iterable, and perhaps made as it goes; or not all there yet in any case; or all there.
+    expectTypeOf<KindOf<Iterable<number>>>().toEqualTypeOf<'sync' | 'iterator'>();
+    expectTypeOf<KindOf<AsyncIterable<number>>>().toEqualTypeOf<'async-iterator'>();
+    expectTypeOf<KindOf<Map<string, number>>>().toEqualTypeOf<'sync'>();
+    expectTypeOf<KindOf<ReadonlySet<string>>>().toEqualTypeOf<'sync'>();
+    expectTypeOf<KindOf<Uint8Array | undefined>>().toEqualTypeOf<'sync'>();
+    expectTypeOf<KindOf<string>>().toEqualTypeOf<'sync'>();
+    // What is used when the call is over, and nobody counts.
+    expectTypeOf<KindOf<Promise<AsyncGenerator<number>>>>().toEqualTypeOf<never>();
+    expectTypeOf<KindOf<unknown>>().toEqualTypeOf<MethodKind>();
+    expectTypeOf<KindOf<object>>().toEqualTypeOf<MethodKind>();
     expectTypeOf<KindOf<ReturnType<typeof JSON.parse>>>().toEqualTypeOf<
       'sync' | 'async' | 'iterator' | 'async-iterator'
     >();
@@ -64,6 +79,44 @@ describe('the kind of a method', () => {
     defineInterface<All>(name(), { ...good, more: 'sync' });
     // @ts-expect-error no method
     defineInterface<{ size: number }>(name(), { size: 'sync' });
+  });
+
+  test('counts every overload, optional methods and those of any type', () => {
+    interface Odd {
+      get(key: string): Promise<string>;
+      get(key: number): number;
+      run<R>(work: () => R): R;
+      maybe?(): number;
+    }
+    const odd = { get: 'async', run: 'async', maybe: 'sync' } as const;
+    defineInterface<Odd>(name(), odd);
+    defineInterface<Odd>(name(), { ...odd, run: 'sync' });
+    // @ts-expect-error the first overload gives a promise
+    defineInterface<Odd>(name(), { ...odd, get: 'sync' });
+    // @ts-expect-error a method that may be there has to be declared
+    defineInterface<Odd>(name(), { get: 'async', run: 'sync' });
+    // @ts-expect-error slots have no methods but those with names
+    defineInterface<{ inc(): number; [Symbol.iterator](): Iterator<number> }>(name(), { inc: 'sync' });
+  });
+
+  test('is what an implementation has to have', () => {
+    interface Two {
+      a(): void;
+      b(): void;
+    }
+    const served = defineInterface<Two>(name(), { a: 'sync', b: 'sync' });
+    class Half {
+      a(): void {}
+    }
+    // @ts-expect-error b is missing
+    defineImplementation({ name: name(), interface: served, distribution: 'shared', Rep: Half });
+  });
+
+  test('of a stored COID is that it is no COID', () => {
+    const stored = 0 as StoredCoid<{ a(): void }>;
+    // @ts-expect-error it has to be revived
+    const coid: Coid<{ a(): void }> = stored;
+    expect(coid).toBe(0);
   });
 
   test('may say that calls wait or complete others, where they can', () => {
@@ -190,6 +243,7 @@ describe('definitions', () => {
         ...more,
       } as never);
     expect(() => define({ clusterSize: 0 })).toThrowError(code('K42_INVALID_ARGUMENT'));
+    expect(() => define({ distribution: 'clustered' })).toThrowError(code('K42_INVALID_ARGUMENT'));
     expect(() => define({ distribution: 'everywhere' })).toThrowError(code('K42_INVALID_ARGUMENT'));
     expect(() => define({ state: defineLayout({ a: 'i32' }), stateBytes: 4 })).toThrowError(
       code('K42_INVALID_ARGUMENT'),

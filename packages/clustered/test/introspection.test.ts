@@ -8,6 +8,7 @@ import {
   type Coid,
   configureObjects,
   create,
+  DREF,
   destroy,
   handle,
   liveObjects,
@@ -132,21 +133,40 @@ describe('COIDs', () => {
     await destroy(coids[1] as Coid<Queue>);
     expect(create(LocalQueue)).toBe(coids[1]);
     configureObjects({ regionCapacity: 5000 });
-    expect(create(LocalQueue)).toBe(3);
-    for (const bad of [0, -1, 1.5, 2 ** 22 + 1, Number.NaN])
+    expect(create(LocalQueue)).toBe(4);
+    for (const bad of [0, -1, 1.5, 2 ** 22, Number.NaN])
       expect(() => configureObjects({ regionCapacity: bad })).toThrowError(code('K42_INVALID_ARGUMENT'));
   });
 
+  test('of objects that are gone are not stored, destroyed or named, though their number is given out again', async () => {
+    const first = create(LocalQueue);
+    const stored = storeCoid(first);
+    const destroyed = destroy(first);
+    await destroyed;
+    expect(() => storeCoid(first)).toThrowError(code('K42_OBJECT_GONE'));
+    const again = destroy(first);
+    expect(create(LocalQueue)).toBe(first);
+    await expect(again).rejects.toMatchObject({ code: 'K42_OBJECT_GONE' });
+    expect(() => reviveCoid(stored)).toThrowError(code('K42_OBJECT_GONE'));
+    handle(first).length();
+  });
+
   test('that never were lead to no object', async () => {
-    for (const bad of [
+    create(LocalQueue);
+    const bads: unknown[] = [
       -1,
+      0,
       1.5,
       Number.NaN,
       12,
       2 ** 28,
       2 ** 31,
+      2 ** 32,
       Number.POSITIVE_INFINITY,
-    ] as Coid<Queue>[]) {
+      undefined,
+    ];
+    for (const bad of bads as Coid<Queue>[]) {
+      if (bad !== 1.5) expect(() => DREF(bad)).toThrowError(code('K42_OBJECT_GONE'));
       expect(() => handle(bad)).toThrowError(code('K42_OBJECT_GONE'));
       expect(() => storeCoid(bad)).toThrowError(code('K42_OBJECT_GONE'));
       await expect(destroy(bad)).rejects.toMatchObject({ code: 'K42_OBJECT_GONE' });

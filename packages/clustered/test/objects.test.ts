@@ -147,6 +147,15 @@ describe('misses', () => {
     expect(fragile.ping()).toBe('pong');
   });
 
+  test('of an object that its own Rep calls while it is made are refused', () => {
+    const coid = create(Narcissus, undefined);
+    mirror = (): unknown => handle(coid).ping();
+    expect(() => handle(coid).ping()).toThrowError(expect.objectContaining({ code: 'K42_MISS' }));
+    expect(caught).toMatchObject({ code: 'K42_MISS', cause: { code: 'K42_REENTRANT_MISS' } });
+    mirror = () => {};
+    expect(handle(coid).ping()).toBe('pong');
+  });
+
   test('an initialise that makes another object gives each its own identity', async () => {
     const outer = create(Matryoshka, 3);
     const all = [outer, ...made.splice(0)];
@@ -248,12 +257,40 @@ const Unborn = defineImplementation<FragileInterface, undefined>({
   interface: FragileInterface,
   distribution: 'shared',
   stateBytes: 64,
-  initialise: () => {
+  initialise: (context) => {
+    context.allocate(100);
+    context.free(context.allocate(20_000), 20_000);
+    context.allocate(20_000);
     throw new Error('unborn');
   },
   Rep: class {
     ping(): string {
       return '';
+    }
+    reject(): Promise<never> {
+      return new Promise(() => {});
+    }
+  },
+});
+
+/** Looks at itself while it is being made. */
+let mirror: () => unknown = () => {};
+let caught: unknown;
+const Narcissus = defineImplementation<FragileInterface, undefined>({
+  name: 'test/narcissus@1',
+  interface: FragileInterface,
+  distribution: 'distributed',
+  Rep: class {
+    constructor() {
+      try {
+        mirror();
+      } catch (error) {
+        caught = error;
+        throw error;
+      }
+    }
+    ping(): string {
+      return 'pong';
     }
     reject(): Promise<never> {
       return new Promise(() => {});

@@ -5,7 +5,15 @@
  */
 import { Machine, rcu } from '@k42/rcu';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { create, DREF, destroy, handle, objectCounts } from '../src/index.ts';
+import {
+  create,
+  DREF,
+  defineImplementation,
+  defineInterface,
+  destroy,
+  handle,
+  objectCounts,
+} from '../src/index.ts';
 import { LocalQueue } from './programs/features.ts';
 import { until } from './support.ts';
 
@@ -119,4 +127,96 @@ describe('an iterator', () => {
     expect(seen).toEqual([0, 1, 2, 3]);
     await destroy(coid, { deadlineMs: 5000 });
   });
+
+  test('gives nothing any more when it has failed, whatever the Rep would still give', async () => {
+    const coid = create(Stubborn);
+    const iterator = handle(coid).steps();
+    expect(() => iterator.next()).toThrowError('not yet');
+    expect(iterator.next()).toEqual({ done: true, value: undefined });
+    expect([...handle(coid).list()]).toEqual([1, 2]);
+    await destroy(coid, { deadlineMs: 5000 });
+  });
+
+  test('of promises is not at its end while a step is under way', async () => {
+    const coid = create(Stubborn);
+    const stream = handle(coid).later();
+    const step = stream.next();
+    expect(await stream.return?.(undefined)).toEqual({ done: true, value: undefined });
+    const destroyed = destroy(coid);
+    expect(await isHeldUp(destroyed)).toBe(true);
+    releaseStep();
+    expect(await step).toEqual({ done: false, value: 1 });
+    await destroyed;
+  });
+});
+
+describe('a thenable that is no promise', () => {
+  test.each(['twice', 'throws'])('and settles %s is counted once', async (how) => {
+    const coid = create(Stubborn);
+    const before = rcu.liveThreads;
+    const call = handle(coid).thenable(how);
+    expect(rcu.liveThreads).toBe(before + 1);
+    await Promise.allSettled([call]);
+    expect(rcu.liveThreads).toBe(before);
+    await rcu.synchronize({ deadlineMs: 5000 });
+    await destroy(coid);
+  });
+});
+
+/** Iterators and thenables of one's own, which do not behave as those of the language. */
+interface Stubborn {
+  steps(): Iterator<number>;
+  list(): Iterable<number>;
+  later(): AsyncIterator<number>;
+  thenable(how: string): PromiseLike<number>;
+}
+
+let releaseStep: () => void = () => {};
+const Stubborn = defineImplementation<Stubborn>({
+  name: 'open-calls/stubborn@1',
+  interface: defineInterface<Stubborn>('open-calls/stubborn', {
+    steps: 'iterator',
+    list: 'iterator',
+    later: 'async-iterator',
+    thenable: 'async',
+  }),
+  distribution: 'shared',
+  Rep: class implements Stubborn {
+    steps(): Iterator<number> {
+      let failed = false;
+      return {
+        next: () => {
+          if (failed) return { done: false, value: 77 };
+          failed = true;
+          throw new Error('not yet');
+        },
+      };
+    }
+
+    list(): Iterable<number> {
+      return new Set([1, 2]);
+    }
+
+    later(): AsyncIterator<number> {
+      return {
+        next: () =>
+          new Promise((resolve) => {
+            releaseStep = () => resolve({ done: false, value: 1 });
+          }),
+        return: async () => ({ done: true, value: undefined }),
+      };
+    }
+
+    thenable(how: string): PromiseLike<number> {
+      return {
+        // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
+        then: (resolved: unknown) => {
+          if (how === 'throws') throw new Error('in then');
+          (resolved as (value: number) => void)(1);
+          (resolved as (value: number) => void)(2);
+          return undefined as never;
+        },
+      };
+    }
+  },
 });

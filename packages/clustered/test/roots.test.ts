@@ -5,7 +5,7 @@
  */
 import { Machine } from '@k42/rcu';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Coid, create, destroy, dropIdleReps, handle, objectCounts } from '../src/index.ts';
+import { type Coid, create, destroy, dropIdleReps, handle, liveObjects, objectCounts } from '../src/index.ts';
 import { currentRoot, repProcessors } from '../src/interpose.ts';
 import { ClusteredTally, HeapTally, LocalQueue, ShareTally, type Tally } from './programs/features.ts';
 import { until } from './support.ts';
@@ -115,6 +115,22 @@ describe('departures', () => {
       await machine.call(3, 'add', [coid, 1]);
     }
     await destroy(coid);
+  });
+
+  test('leave nothing of a processor but what it has handed over: nobody asks its number about it', async () => {
+    const coid = createHeapTally();
+    for (const number of machine.processors) await machine.call(number, 'add', [coid, 1]);
+    await machine.remove(2);
+    await machine.call(3, 'exit').catch(() => {});
+    await until(() => machine.processors.length === 2);
+    expect([...liveObjects()].map(({ touched, reps }) => [touched, reps])).toEqual([
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    ]);
+    expect(await handle(coid).total()).toBe(3);
+    await destroy(coid, { deadlineMs: 5000 });
   });
 
   test('of the dead lose what was in their heap, and nothing else', async () => {

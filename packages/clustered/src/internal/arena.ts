@@ -30,6 +30,7 @@ import {
 
 /** Larger blocks are machine memory's business. */
 const BLOCK_BYTES_MAX = 16_384;
+const CHUNK_LINES = CHUNK_BYTES / LINE_BYTES;
 
 /** A chunk of this arena, as its owner knows it. */
 interface Chunk {
@@ -76,7 +77,7 @@ export class Arena {
   /** At least `bytes` zeroed bytes on cache lines of their own. @throws OutOfMachineMemoryError */
   allocate(bytes: number): number {
     const blockBytes = blockSize(bytes);
-    if (blockBytes > BLOCK_BYTES_MAX) return this.#memory.allocate(bytes);
+    if (blockBytes > BLOCK_BYTES_MAX) return this.#allocateLarge(blockBytes);
     const { i32, u8 } = this.#memory;
     // Pairs with the compare-and-swap in #return(); a plain look is enough to notice, sooner or later.
     if (i32[this.#region + REGION.ARENA_RETURNED] !== 0) this.#takeReturned();
@@ -94,24 +95,53 @@ export class Arena {
     if (!hasRoom(chunk)) size.roomy.pop();
     this.#mark(chunk, offset, true);
     // Others subtract what they free.
-    Atomics.add(i32, this.#region + REGION.ARENA_BYTES, blockBytes);
+    Atomics.add(i32, this.#region + REGION.ARENA_LINES, blockBytes / LINE_BYTES);
     return offset;
+  }
+
+  #allocateLarge(blockBytes: number): number {
+    const offset = this.#memory.allocate(blockBytes);
+    this.#countLarge(blockBytes / LINE_BYTES);
+    return offset;
+  }
+
+  /** Whoever frees one counts it in its own lines. */
+  #countLarge(lines: number): void {
+    Atomics.add(this.#memory.i32, this.#region + REGION.ARENA_LINES, lines);
+    Atomics.add(this.#memory.i32, this.#region + REGION.RESERVED_LINES, lines);
+  }
+
+  /** Whether `free` would know what to do, as far as it can be seen from here. */
+  couldFree(offset: number, bytes: number): boolean {
+    if (
+      !Number.isInteger(offset) ||
+      offset <= 0 ||
+      offset % LINE_BYTES !== 0 ||
+      offset >= this.#memory.u8.length
+    )
+      return false;
+    if (!Number.isInteger(bytes) || bytes <= 0) return false;
+    const start = this.#chunkOf(offset);
+    const blockBytes = blockSize(bytes);
+    if (blockBytes > BLOCK_BYTES_MAX) return start === 0;
+    return start !== 0 && this.#memory.i32[start / 4 + CHUNK.BLOCK_BYTES] === blockBytes;
   }
 
   /** Frees a block of any processor's arena; `bytes` as it was asked for. Nobody may reach the block any more. */
   free(offset: number, bytes: number): void {
     const blockBytes = blockSize(bytes);
     if (blockBytes > BLOCK_BYTES_MAX) {
-      this.#memory.free(offset, bytes);
+      this.#memory.free(offset, blockBytes);
+      this.#countLarge(-blockBytes / LINE_BYTES);
       return;
     }
     const { i32 } = this.#memory;
     const start = this.#chunkOf(offset);
     const owner = i32[start / 4 + CHUNK.OWNER] as number;
-    if (i32[start / 4 + CHUNK.BLOCK_BYTES] !== blockBytes)
-      throw new Error(`@k42/clustered invariant: block ${offset} does not have ${bytes} bytes`);
+    if (start === 0 || i32[start / 4 + CHUNK.BLOCK_BYTES] !== blockBytes)
+      throw new Error(`@k42/clustered invariant: no arena has a block of ${bytes} bytes at ${offset}`);
     const region = regionAt(this.#regions, owner);
-    Atomics.sub(i32, region + REGION.ARENA_BYTES, blockBytes);
+    Atomics.sub(i32, region + REGION.ARENA_LINES, blockBytes / LINE_BYTES);
     if (owner === this.#number) this.#reuse(offset);
     else this.#return(region + REGION.ARENA_RETURNED, offset);
   }
@@ -127,14 +157,28 @@ export class Arena {
     }
   }
 
+  /** What has been taken off the stack stands in TAKING until it is in the lists: whoever has the number next looks there. */
   #takeReturned(): void {
     const { i32 } = this.#memory;
-    // Pairs with #return(): the links of what is taken are there.
-    let unit = Atomics.exchange(i32, this.#region + REGION.ARENA_RETURNED, 0);
+    const taking = this.#region + REGION.ARENA_TAKING;
+    let unit = this.#takeStack(taking);
     while (unit !== 0) {
       const offset = unit * UNIT_BYTES;
       unit = i32[offset / 4] as number;
       this.#reuse(offset);
+      Atomics.store(i32, taking, unit);
+    }
+  }
+
+  /** Empties the stack; gives its first unit. */
+  #takeStack(taking: number): number {
+    const { i32 } = this.#memory;
+    const head = this.#region + REGION.ARENA_RETURNED;
+    for (;;) {
+      const first = Atomics.load(i32, head);
+      Atomics.store(i32, taking, first);
+      // Pairs with #return(): the links of what is taken are there.
+      if (Atomics.compareExchange(i32, head, first, 0) === first) return first;
     }
   }
 
@@ -150,13 +194,20 @@ export class Arena {
     else if (chunk.used === 0 && size.roomy.length > 1) this.#removeChunk(chunk);
   }
 
-  /** Plain: only the owner writes the bits of its chunks. */
   #mark(chunk: Chunk, offset: number, used: boolean): void {
-    const index = (offset - chunk.start - CHUNK_HEADER_BYTES) / chunk.size.blockBytes;
-    const at = chunk.start / 4 + CHUNK.BITS + (index >>> 5);
-    const bits = this.#memory.i32[at] as number;
+    if (!this.#setBit(chunk.start, offset, used))
+      throw new Error(`@k42/clustered invariant: block ${offset} was ${used ? 'in use' : 'free'} already`);
+  }
+
+  /** Notes in its chunk whether a block is in use; whether that is new. Plain: only the owner writes these bits. */
+  #setBit(start: number, offset: number, used: boolean): boolean {
+    const { i32 } = this.#memory;
+    const index = (offset - start - CHUNK_HEADER_BYTES) / (i32[start / 4 + CHUNK.BLOCK_BYTES] as number);
+    const at = start / 4 + CHUNK.BITS + (index >>> 5);
+    const bits = i32[at] as number;
     const bit = 1 << (index & 31);
-    this.#memory.i32[at] = used ? bits | bit : bits & ~bit;
+    i32[at] = used ? bits | bit : bits & ~bit;
+    return i32[at] !== bits;
   }
 
   #size(blockBytes: number): Size {
@@ -179,7 +230,7 @@ export class Arena {
     i32[this.#map + Math.floor(start / CHUNK_BYTES)] = start / UNIT_BYTES;
     // The chunk is whole before the chain leads to it: pairs with #adopt() of a successor.
     Atomics.store(i32, this.#region + REGION.ARENA_CHUNKS, start / UNIT_BYTES);
-    Atomics.add(i32, this.#region + REGION.RESERVED_LINES, CHUNK_BYTES / LINE_BYTES);
+    Atomics.add(i32, this.#region + REGION.RESERVED_LINES, CHUNK_LINES);
     if (next !== undefined) next.previous = chunk;
     this.#first = chunk;
     this.#chunks.set(start, chunk);
@@ -200,25 +251,25 @@ export class Arena {
     this.#chunks.delete(start);
     size.roomy.splice(size.roomy.indexOf(chunk), 1);
     i32[this.#map + Math.floor(start / CHUNK_BYTES)] = 0;
-    Atomics.sub(i32, this.#region + REGION.RESERVED_LINES, CHUNK_BYTES / LINE_BYTES);
+    Atomics.sub(i32, this.#region + REGION.RESERVED_LINES, CHUNK_LINES);
     this.#memory.free(start, CHUNK_BYTES);
   }
 
-  /** Where the chunk begins that a block is in. Chunks are as long as a granule, so it begins in the block's or the one before. */
+  /** Where the chunk begins that a block is in: in the same granule or the one before, as both are of one size; 0 for none. */
   #chunkOf(offset: number): number {
     const { i32 } = this.#memory;
-    const granule = this.#map + Math.floor(offset / CHUNK_BYTES);
-    const here = (i32[granule] as number) * UNIT_BYTES;
+    const granule = Math.floor(offset / CHUNK_BYTES);
+    const here = (i32[this.#map + granule] as number) * UNIT_BYTES;
     if (here !== 0 && here <= offset) return here;
-    const before = (i32[granule - 1] as number) * UNIT_BYTES;
-    if (before === 0 || offset - before >= CHUNK_BYTES)
-      throw new Error(`@k42/clustered invariant: no arena has a block at ${offset}`);
-    return before;
+    if (granule === 0) return 0;
+    const before = (i32[this.#map + granule - 1] as number) * UNIT_BYTES;
+    return before !== 0 && offset - before < CHUNK_BYTES ? before : 0;
   }
 
   /** Takes over the chunks of an earlier processor of this number. */
   #adopt(): void {
     const { i32 } = this.#memory;
+    this.#adoptReturned();
     let last: Chunk | undefined;
     let unit = Atomics.load(i32, this.#region + REGION.ARENA_CHUNKS);
     while (unit !== 0) {
@@ -246,6 +297,17 @@ export class Arena {
       last = chunk;
       unit = i32[start / 4 + CHUNK.NEXT] as number;
     }
+  }
+
+  /** What others had given back, also what the earlier one was just putting into its lists: a block may be in both. */
+  #adoptReturned(): void {
+    const { i32 } = this.#memory;
+    const taking = this.#region + REGION.ARENA_TAKING;
+    for (const first of [Atomics.load(i32, taking), this.#takeStack(taking)]) {
+      for (let unit = first; unit !== 0; unit = i32[(unit * UNIT_BYTES) / 4] as number)
+        this.#setBit(this.#chunkOf(unit * UNIT_BYTES), unit * UNIT_BYTES, false);
+    }
+    Atomics.store(i32, taking, 0);
   }
 }
 

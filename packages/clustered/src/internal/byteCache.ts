@@ -29,17 +29,21 @@ export class ByteCache {
     return this.#entries.get(key);
   }
 
-  /** Puts an entry in, or in the place of the one of that key. One that would fill more than a quarter is not kept. */
-  put(key: string, entry: Cached): void {
+  /**
+   * Puts an entry in, or in the place of the one of that key. One that would fill more than a quarter is not kept; whether it
+   * is, is the answer.
+   */
+  put(key: string, entry: Cached): boolean {
     const bytes = chargeOf(key, entry);
     if (bytes > this.#maxBytes / 4) {
       this.#drop(key);
-      return;
+      return false;
     }
     const before = this.#entries.get(key);
     this.#bytes += bytes - (before === undefined ? 0 : chargeOf(key, before));
     this.#entries.set(key, entry);
     if (this.#bytes > this.#maxBytes) this.#shrink();
+    return true;
   }
 
   #shrink(): void {

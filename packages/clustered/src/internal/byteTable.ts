@@ -199,16 +199,17 @@ export class ByteTable {
       this.publish(stripe + STRIPE.UNITS, unitsBefore);
       throw thrown;
     }
-    const next = ENTRY.NEXT + parityOf(words[stripe + STRIPE.BUCKETS] as number);
-    this.put(entry + ENTRY.HASH, key.hash);
+    // Noted as soon as its size can be seen: copying the value may take long.
     this.put(entry + ENTRY.KEY, key.bytes);
     this.put(entry + ENTRY.VALUE_BYTES, value.length);
-    // An entry that replaces one takes its place in the chain, a new one comes first.
-    this.put(entry + next, old === 0 ? (words[link] as number) : this.#next(old, next));
-    this.#keys.write(entry * 4 + ENTRY_HEADER_BYTES, key);
-    this.#memory.u8.set(value, this.#valueAt(entry));
     this.put(stripe + STRIPE.NEW, entry / LINE_WORDS);
     this.put(stripe + STRIPE.OLD, old);
+    const next = ENTRY.NEXT + parityOf(words[stripe + STRIPE.BUCKETS] as number);
+    // An entry that replaces one takes its place in the chain, a new one comes first.
+    this.put(entry + next, old === 0 ? (words[link] as number) : this.#next(old, next));
+    this.put(entry + ENTRY.HASH, key.hash);
+    this.#keys.write(entry * 4 + ENTRY_HEADER_BYTES, key);
+    this.#memory.u8.set(value, this.#valueAt(entry));
     this.#bump(stripe);
     this.publish(link, entry / LINE_WORDS);
     this.put(stripe + STRIPE.NEW, 0);

@@ -28,13 +28,7 @@ export function handOverOnDeparture(own: Objects): void {
       const word = gtt.root(coid);
       const root = records.viewIfAny(word);
       if (root === undefined || root.depart === Root.prototype.depart) continue;
-      records.markDeparted(word);
-      let contribution: unknown;
-      runGuarded(() => {
-        contribution = root.depart();
-      });
-      if (contribution === undefined) records.markInherited(word);
-      else processor.post(0, INHERIT, { coid, sequence, word, contribution } satisfies Legacy);
+      runGuarded(() => handOver(own, { coid, sequence, word }, root));
       // The processor may yet have to do something, which may lead to a call: on a Rep that has nothing yet, and departs next.
       own.reset(slot, records.interface(word));
       records.unmarkRep(word);
@@ -46,6 +40,21 @@ export function handOverOnDeparture(own: Objects): void {
     // In a turn of its own: it runs user code, and this may be a stop point.
     setImmediate(() => runGuarded(() => inherit(own, legacy, from)));
   });
+}
+
+/** Whatever goes wrong with one object is that object's loss alone. */
+function handOver({ processor, records }: Objects, named: Named, root: Root<object>): void {
+  const contribution = root.depart();
+  if (contribution === undefined) return;
+  const { word } = named;
+  records.markDeparted(word);
+  try {
+    processor.post(0, INHERIT, { ...named, contribution } satisfies Legacy);
+  } catch (error) {
+    // Cannot be cloned: nothing is on its way.
+    records.markInherited(word);
+    throw error;
+  }
 }
 
 function inherit({ gtt, records }: Objects, legacy: Legacy, from: number): void {

@@ -21,7 +21,7 @@ import { Root } from '../root.ts';
 import { Batch } from './batch.ts';
 import { REGION_LOG2, STATE } from './layout.ts';
 import type { Objects } from './objects.ts';
-import { type Named, Round } from './round.ts';
+import { addTo, type Named, Round } from './round.ts';
 import { liveMembers } from './sets.ts';
 
 const RETIRE = 'clustered/retire';
@@ -29,24 +29,29 @@ const CLEAN_UP = 'clustered/clean-up';
 const FORGET = 'clustered/forget';
 const FREED = 'clustered/freed';
 
-/** A destruction that somebody has asked for. */
-interface Request {
+/** A destruction, on the processor that destroys. */
+class Doomed implements Named {
   readonly coid: number;
   readonly sequence: number;
-  readonly done: () => void;
-  readonly failed: (error: unknown) => void;
-}
-
-/** A destruction under way, on the processor that destroys. */
-interface Doomed extends Named, Request {
+  /** The Root it had when it was marked, and this processor's view of it, if the implementation is loaded here. */
+  word = 0n;
+  root: Root<object> | undefined;
   /** The processors that had a slot when it was marked. */
-  readonly touched: readonly number[];
+  touched: readonly number[] = [];
+  /** Called in the end: with nothing when the COID is free, or with what went wrong. */
+  readonly over: (error?: unknown) => void;
+
+  constructor(coid: number, sequence: number, over: (error?: unknown) => void) {
+    this.coid = coid;
+    this.sequence = sequence;
+    this.over = over;
+  }
 }
 
 export class Destruction {
   readonly #objects: Objects;
   readonly #processor: Processor;
-  readonly #requested: Batch<Request> = new Batch((requests) => this.#markAll(requests));
+  readonly #requested: Batch<Doomed> = new Batch((requested) => this.#markAll(requested));
   readonly #retireRound: Round<Doomed>;
   /** Let go of by all processors. */
   readonly #unreachable: Batch<Doomed> = new Batch((doomed) => this.#cleanUpAll(doomed));
@@ -71,12 +76,23 @@ export class Destruction {
     });
   }
 
-  /** Settles when the object is reclaimed and its COID free. */
+  /** Settles when the object is reclaimed and its COID free. @throws ObjectGoneError, then and now */
   destroy(coid: number): Promise<void> {
-    const { gtt } = this.#objects;
-    if (!gtt.has(coid)) return Promise.reject(new ObjectGoneError(coid));
-    const sequence = gtt.sequence(coid);
-    return this.#tracked((done, failed) => this.#requested.add({ coid, sequence, done, failed }));
+    const sequence = this.#objects.sequenceOf(coid);
+    return new Promise((resolve, reject) => {
+      this.#requested.add(
+        this.#begin(coid, sequence, (error) => (error === undefined ? resolve() : reject(error))),
+      );
+    });
+  }
+
+  /** The machine does not close before it is over. */
+  #begin(coid: number, sequence: number, over: (error?: unknown) => void): Doomed {
+    this.#objects.workBegins();
+    return new Doomed(coid, sequence, (error) => {
+      this.#objects.workEnds();
+      over(error);
+    });
   }
 
   /** What a destruction waits for at the moment, as an error. */
@@ -91,69 +107,66 @@ export class Destruction {
     const { gtt } = this.#objects;
     const state = gtt.state(coid);
     const { number } = this.#processor;
-    const named: Named = { coid, sequence: gtt.sequence(coid), word: gtt.root(coid) };
-    void this.#tracked((done, failed) => {
-      const touched = [...new Set([...liveMembers(gtt.touched(coid)), number])];
-      const doomed: Doomed = { ...named, touched, done, failed };
-      // Mine now: if the host dies as well, the machine is over.
-      gtt.setState(coid, state, number);
-      if (state === STATE.DESTROYING) this.#retireAll([doomed]);
-      else if (state === STATE.RECLAIMING) this.#freeAll([doomed]);
-      else this.#returnAll([doomed]);
+    const doomed = this.#begin(coid, gtt.sequence(coid), (error) => {
+      if (error !== undefined)
+        process.emitWarning(`Object ${coid} stays half destroyed: ${error}`, 'K42Warning');
     });
-  }
-
-  /** A promise that the machine does not close before. */
-  #tracked(begin: (done: () => void, failed: (error: unknown) => void) => void): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#objects.track(promise);
-    begin(resolve, reject);
-    return promise;
+    doomed.word = gtt.root(coid);
+    // Beyond RECLAIMING there may be no record any more.
+    if (state === STATE.DESTROYING) doomed.root = this.#viewIfLoaded(doomed.word);
+    doomed.touched = [...new Set([...liveMembers(gtt.touched(coid)), number])];
+    // Mine now: if the host dies as well, the machine is over.
+    gtt.setState(coid, state, number);
+    if (state === STATE.DESTROYING) this.#retireAll([doomed]);
+    else if (state === STATE.RECLAIMING) this.#freeAll([doomed]);
+    else this.#returnAll([doomed]);
   }
 
   // Mark
 
-  #markAll(requests: readonly Request[]): void {
+  #markAll(requested: readonly Doomed[]): void {
     const marked: Doomed[] = [];
-    for (const request of requests) {
+    for (const doomed of requested) {
       try {
-        const isFree = this.#objects.gtt.tryWriteLocked(request.coid, () => this.#mark(request, marked));
-        if (!isFree) void this.#markLater(request);
+        const isFree = this.#objects.gtt.tryWriteLocked(doomed.coid, () => this.#mark(doomed, marked));
+        if (!isFree) void this.#markLater(doomed);
       } catch (error) {
-        request.failed(error);
+        doomed.over(error);
       }
     }
     this.#retireAll(marked);
   }
 
-  /** Misses are in progress on the object, or its Root holds it: this one waits for that, alone. */
-  async #markLater(request: Request): Promise<void> {
+  /** Misses are in progress on the object, or its Root holds it: this one waits for that, alone, however long it takes. */
+  async #markLater(doomed: Doomed): Promise<void> {
     const marked: Doomed[] = [];
+    const { gtt } = this.#objects;
     try {
-      await this.#objects.gtt.writeLocked(request.coid, () => this.#mark(request, marked));
+      await gtt.writeLocked(doomed.coid, () => this.#mark(doomed, marked), Number.POSITIVE_INFINITY);
     } catch (error) {
-      request.failed(error);
+      doomed.over(error);
     }
     this.#retireAll(marked);
   }
 
   /** Under the write lock: marks the entry, or waits for the Root to let go. */
-  #mark(request: Request, marked: Doomed[]): void {
-    const { coid, sequence } = request;
+  #mark(doomed: Doomed, marked: Doomed[]): void {
+    const { coid, sequence } = doomed;
     const { gtt, records } = this.#objects;
     if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
-    const word = gtt.root(coid);
-    const root = records.view(word);
+    doomed.word = gtt.root(coid);
+    doomed.root = records.view(doomed.word);
     // Asked like any other processor from here on: the view must not outlive what it shows.
     gtt.touch(coid);
-    const hold = root.holdDestroy();
+    const hold = doomed.root.holdDestroy();
     if (hold !== undefined) {
-      const again = (): void => void this.#markLater(request);
+      const again = (): void => void this.#markLater(doomed);
       hold.then(again, again);
       return;
     }
     gtt.setState(coid, STATE.DESTROYING, this.#processor.number);
-    marked.push({ ...request, word, touched: liveMembers(gtt.touched(coid)) });
+    doomed.touched = liveMembers(gtt.touched(coid));
+    marked.push(doomed);
   }
 
   // Retire
@@ -175,13 +188,11 @@ export class Destruction {
       const mine = slot?.$sequence === sequence ? slot : undefined;
       if (mine !== undefined) own.retire(mine, own.records.interface(word));
       const open = mine?.$open;
-      if (open === undefined && !own.isKept(word)) {
-        together.push(coid);
-        continue;
-      }
-      const unused = (): void => own.whenUnused([word], () => answer([coid]));
-      if (open === undefined) unused();
-      else open.whenNone(unused);
+      // Kept, so that it is known even if another one has to ask again: the slot is not in the table any more.
+      if (open !== undefined && open.count !== 0)
+        own.keep(word, new Promise<void>((resolve) => open.whenNone(resolve)));
+      if (own.isKept(word)) own.whenUnused([word], () => answer([coid]));
+      else together.push(coid);
     }
     if (together.length !== 0) own.whenUnused([], () => answer(together));
   }
@@ -189,18 +200,13 @@ export class Destruction {
   // Clean up
 
   #cleanUpAll(doomed: readonly Doomed[]): void {
-    const wanting = doomed.filter(({ word }) => this.#wantsCleanUp(word));
+    const wanting = doomed.filter(wantsCleanUp);
     this.#cleanUpRound.ask(
       wanting,
       ({ touched }) => touched.filter((number) => this.#processor.isLive(number)),
       (each) => this.#cleanedUp.add(each),
     );
-    this.#reclaimAll(doomed.filter(({ word }) => !this.#wantsCleanUp(word)));
-  }
-
-  #wantsCleanUp(word: bigint): boolean {
-    const root = this.#viewIfLoaded(word);
-    return root !== undefined && root.cleanUp !== Root.prototype.cleanUp;
+    this.#reclaimAll(doomed.filter((each) => !wantsCleanUp(each)));
   }
 
   /** The host goes on with destructions of objects that it may know nothing about. */
@@ -233,10 +239,9 @@ export class Destruction {
   #reclaimAll(doomed: readonly Doomed[]): void {
     const { gtt } = this.#objects;
     this.#forgetElsewhere(doomed);
-    for (const { coid, word } of doomed) {
+    for (const { coid, word, root } of doomed) {
       // What the Root has freed when this processor dies nobody knows: then it is not freed again.
       gtt.setState(coid, STATE.RECLAIMING, this.#processor.number);
-      const root = this.#viewIfLoaded(word);
       if (root !== undefined) runGuarded(() => root.reclaim());
       else this.#warnOfLoss(coid, word);
     }
@@ -256,13 +261,8 @@ export class Destruction {
   #forgetElsewhere(doomed: readonly Doomed[]): void {
     const words = new Map<number, bigint[]>();
     for (const { word, touched } of doomed)
-      for (const number of touched) {
-        const known = words.get(number);
-        if (known === undefined) words.set(number, [word]);
-        else known.push(word);
-      }
-    for (const [number, theirs] of words)
-      if (number !== this.#processor.number) this.#processor.post(number, FORGET, theirs);
+      for (const number of touched) if (number !== this.#processor.number) addTo(words, number, word);
+    for (const [number, theirs] of words) this.#processor.post(number, FORGET, theirs);
   }
 
   #freeAll(doomed: readonly Doomed[]): void {
@@ -282,10 +282,10 @@ export class Destruction {
     try {
       rcu.call(() => {
         this.#giveBack(doomed.map(({ coid }) => coid));
-        for (const { done } of doomed) done();
+        for (const { over } of doomed) over();
       });
     } catch (error) {
-      for (const { failed } of doomed) failed(error);
+      for (const { over } of doomed) over(error);
     }
   }
 
@@ -296,14 +296,13 @@ export class Destruction {
       // Pairs with the look of the region's next owner, if the present one dies before it has heard of it.
       gtt.setState(coid, STATE.FREED);
       const home = coid >>> REGION_LOG2;
-      if (home === this.#processor.number) {
-        this.#objects.giveBack(coid);
-        continue;
-      }
-      const known = byHome.get(home);
-      if (known === undefined) byHome.set(home, [coid]);
-      else known.push(coid);
+      if (home === this.#processor.number) this.#objects.giveBack(coid);
+      else addTo(byHome, home, coid);
     }
     for (const [home, theirs] of byHome) this.#processor.post(home, FREED, theirs);
   }
+}
+
+function wantsCleanUp({ root }: Doomed): boolean {
+  return root !== undefined && root.cleanUp !== Root.prototype.cleanUp;
 }

@@ -14,8 +14,9 @@
  * Where the machine proves, slots are of another class: what `DREF` reads from them is a guarded view of the Rep.
  */
 import { beginThread, endThread, type Generation, guardInThread, isThenable } from '@k42/rcu/generations';
+import { UncountedResultError } from '../errors.ts';
 import { makeInstall, numberedCall } from './manyImplementations.ts';
-import { countOpenIterator, countOpenPromise, type OpenCalls, openCallsOf } from './openCalls.ts';
+import { countOpenIterator, countOpenPromise, isIterator, type OpenCalls, openCallsOf } from './openCalls.ts';
 import type { AnySlot, InterceptorClass, Method, SlotClass } from './slots.ts';
 
 export type DeclaredMethods = Readonly<Record<string, Method>>;
@@ -26,7 +27,8 @@ function settle(result: unknown, generation: Generation): unknown {
     endThread(generation);
     return result;
   }
-  return result.then(
+  // A thenable that is no promise may settle twice, or throw: resolving a promise with it takes its first answer.
+  return Promise.resolve(result).then(
     (value) => {
       endThread(generation);
       return value;
@@ -124,9 +126,17 @@ export function makeProvingSlotClass(name: string, methods: DeclaredMethods): Sl
   }
   get $rep() { return guard(this.$actual); }
   $install(rep) { this.$actual = rep; }
-  ${slotMethods(methods, (method) => `this.$actual.${method}(...args)`)}
+  ${slotMethods(methods, (method) =>
+    methods[method]?.kind === 'sync'
+      ? `counted('${method}', this.$actual.${method}(...args))`
+      : `this.$actual.${method}(...args)`,
+  )}
 } //# sourceURL=k42-proving-slot-${name}.js`;
-  return makeClass(source, { ...HELPERS, guard });
+  const counted = (method: string, result: unknown): unknown => {
+    if (isThenable(result) || isIterator(result)) throw new UncountedResultError(name, method);
+    return result;
+  };
+  return makeClass(source, { ...HELPERS, guard, counted });
 }
 
 function slotMethods(methods: DeclaredMethods, call: (method: string) => string): string {

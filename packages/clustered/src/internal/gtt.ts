@@ -41,7 +41,7 @@ import {
 import { bit } from './sets.ts';
 
 const RELEASED = 'clustered/released';
-/** How long a swap or destroy tries for its write lock. */
+/** How long a swap tries for its write lock. */
 const WRITE_DEADLINE_MS = 10_000;
 /** Against a release that was announced just before the wait began. */
 const SLEEP_CAP_MS = 20;
@@ -191,9 +191,12 @@ export class GlobalTranslationTable {
     if ((before & LOCK_WANTED) !== 0n) this.#announceRelease(coid);
   }
 
-  /** Runs `held` with an entry locked for writing, in a turn of its own. @throws DeadlineError */
-  async writeLocked<R>(coid: number, held: () => R): Promise<R> {
-    const giveUpAt = performance.now() + WRITE_DEADLINE_MS;
+  /**
+   * Runs `held` with an entry locked for writing, in a turn of its own. Tries again when the misses on it have ended.
+   * @throws DeadlineError
+   */
+  async writeLocked<R>(coid: number, held: () => R, deadlineMs: number = WRITE_DEADLINE_MS): Promise<R> {
+    const giveUpAt = performance.now() + deadlineMs;
     for (;;) {
       await new Promise<void>((resolve) => setImmediate(resolve));
       let result: { readonly value: R } | undefined;
@@ -202,7 +205,7 @@ export class GlobalTranslationTable {
       });
       if (result !== undefined) return result.value;
       if (performance.now() > giveUpAt)
-        throw new DeadlineError(`misses on object ${coid} to end`, WRITE_DEADLINE_MS);
+        throw new DeadlineError(`misses on object ${coid} to end`, deadlineMs);
       await this.#released(coid);
     }
   }
@@ -306,6 +309,17 @@ export class GlobalTranslationTable {
   /** Ends the miss of a processor that is dead. */
   forgetReader(coid: number, number: number): void {
     this.#clearReader(coid, bit(number));
+  }
+
+  /** Whether a processor has touched the object. Plain, as above. */
+  isTouchedBy(coid: number, number: number): boolean {
+    const at = this.#long(coid, ENTRY.TOUCHED) * 2 + (number >>> 5);
+    return ((this.#words[at] as number) & (1 << (number & 31))) !== 0;
+  }
+
+  /** A processor that is gone has no slot any more: whoever has its number next is asked only if it makes one. */
+  forgetTouch(coid: number, number: number): void {
+    Atomics.and(this.#longs, this.#long(coid, ENTRY.TOUCHED), ~bit(number));
   }
 
   /** Has the lock of a region's writers repaired, if its holder is dead. */

@@ -16,7 +16,7 @@ export const LINE_BYTES = 64;
 // COIDs: region in the high bits, index in the low ones
 
 export const REGION_LOG2 = 22;
-/** COIDs there are for one region. */
+/** Entries of one region. The first one is never given out: COID 0, and what is no number at all, is nobody's. */
 export const REGION_ENTRIES: number = 2 ** REGION_LOG2;
 /** How many of them a processor gives out unless told otherwise. */
 export const REGION_CAPACITY: number = 2 ** 20;
@@ -44,8 +44,8 @@ export const REGION = {
   WRITERS: 0,
   /** COID + 1 of the entry that the mutex's holder has locked, or is about to; 0 for none. */
   WRITING: 1,
-  /** Bytes of the arena's blocks that are in use. */
-  ARENA_BYTES: 2,
+  /** Cache lines of the arena's blocks that are in use; may be negative, as only the sum over all regions means anything. */
+  ARENA_LINES: 2,
   /** Unit of the first block of this arena that another processor has freed: a stack. */
   ARENA_RETURNED: 3,
   /** Own line: COIDs ever given out. */
@@ -54,8 +54,10 @@ export const REGION = {
   REPS: 17,
   /** Unit of the arena's first chunk. */
   ARENA_CHUNKS: 18,
-  /** Bytes that the arena and the region's table pages have taken from machine memory, in lines. */
+  /** Cache lines that the arena and the region's table pages have taken from machine memory. */
   RESERVED_LINES: 19,
+  /** Unit of the first block of those that the owner has taken off the stack and not put into its lists yet. */
+  ARENA_TAKING: 20,
 } as const;
 
 /** First word of a processor number's lines, in a view of 32-bit words, for a block that begins at `base`. */
@@ -118,7 +120,7 @@ export const RECORD = {
   INTERFACE: 2,
   STATE_BYTES: 3,
   SHARE_BYTES: 4,
-  /** Consecutive processor numbers that have a share together; 0 if there are no shares. */
+  /** Consecutive processor numbers that have a share together. */
   CLUSTER_SIZE: 5,
   /** Set of processors on which this Root has made a Rep (64 bits, at word 6). */
   REPS: 6,

@@ -83,8 +83,9 @@ export class Objects {
   readonly #free: number[] = [];
   /** COIDs of the region that have ever been given out. */
   #used: number;
-  /** Work that has to be finished before the machine closes. */
-  readonly #pending = new Set<Promise<unknown>>();
+  /** How much has to be finished before the machine closes, and whom to tell. */
+  #unfinished = 0;
+  #whenFinished: (() => void) | undefined;
   /** Roots that something on this processor still uses outside any thread, and until when. */
   readonly #kept = new Map<bigint, Promise<void>>();
   readonly #proving: boolean;
@@ -100,13 +101,16 @@ export class Objects {
     this.ltt = new LocalTranslationTable(processor.processors);
     this.records = new Records(processor, new Names(processor), new Arena(processor));
     installRecords(processor, this.records);
-    this.#firstCoid = number * REGION_ENTRIES;
+    this.#firstCoid = number * REGION_ENTRIES + 1;
     this.#used = Atomics.load(this.#words, this.#region + REGION.USED);
     // Those of an earlier processor of this number died with it.
     Atomics.store(this.#words, this.#region + REGION.REPS, 0);
     this.#collectFree();
     processor.onClose(async () => {
-      while (this.#pending.size !== 0) await Promise.allSettled(this.#pending);
+      while (this.#unfinished !== 0)
+        await new Promise<void>((resolve) => {
+          this.#whenFinished = resolve;
+        });
     });
   }
 
@@ -175,21 +179,30 @@ export class Objects {
     for (let region = 0; region < this.processor.processors; region++) {
       // Pairs with the store in #take(): their pages are there.
       const used = Atomics.load(this.#words, regionAt(this.regions, region) + REGION.USED);
-      const first = region * REGION_ENTRIES;
+      const first = region * REGION_ENTRIES + 1;
       for (let coid = first; coid < first + used; coid++) yield coid;
     }
   }
 
   /** What all processors together have in use, and have reserved. A moment's figures. */
   usage(): { reps: number; bytes: number; reservedBytes: number } {
-    let [reps, bytes, reservedLines] = [0, 0, 0];
+    let [reps, lines, reservedLines] = [0, 0, 0];
     for (let region = 0; region < this.processor.processors; region++) {
       const at = regionAt(this.regions, region);
       if (this.processor.isLive(region)) reps += Atomics.load(this.#words, at + REGION.REPS);
-      bytes += Atomics.load(this.#words, at + REGION.ARENA_BYTES);
+      lines += Atomics.load(this.#words, at + REGION.ARENA_LINES);
       reservedLines += Atomics.load(this.#words, at + REGION.RESERVED_LINES);
     }
-    return { reps, bytes, reservedBytes: reservedLines * LINE_BYTES };
+    return { reps, bytes: lines * LINE_BYTES, reservedBytes: reservedLines * LINE_BYTES };
+  }
+
+  /** Sequence number of the object that has a COID now. @throws ObjectGoneError if none has it */
+  sequenceOf(coid: number): number {
+    if (!this.gtt.has(coid)) throw new ObjectGoneError(coid);
+    // In this order: an object that lives then has this number or a later one, and is told apart by it.
+    const sequence = this.gtt.sequence(coid);
+    if (this.gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
+    return sequence;
   }
 
   // Slots and misses
@@ -269,11 +282,15 @@ export class Objects {
 
   // Use outside threads
 
-  /** Keeps the machine from closing before `work` has settled. */
-  track(work: Promise<unknown>): void {
-    this.#pending.add(work);
-    const done = (): void => void this.#pending.delete(work);
-    work.then(done, done);
+  /** Keeps the machine from closing before as many ends. */
+  workBegins(): void {
+    this.#unfinished++;
+  }
+
+  workEnds(): void {
+    if (--this.#unfinished !== 0) return;
+    this.#whenFinished?.();
+    this.#whenFinished = undefined;
   }
 
   /** Keeps a Root from being reclaimed until a promise has settled, for use that is no thread. */

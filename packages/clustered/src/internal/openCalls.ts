@@ -56,8 +56,8 @@ export function openCallsOf(slot: AnySlot): OpenCalls {
 }
 
 /** Counts the call of a waiting method out when its result settles. */
-export function countOpenPromise(result: PromiseLike<unknown>, open: OpenCalls): PromiseLike<unknown> {
-  return result.then(
+export function countOpenPromise(result: PromiseLike<unknown>, open: OpenCalls): Promise<unknown> {
+  return Promise.resolve(result).then(
     (value) => {
       open.end();
       return value;
@@ -78,11 +78,13 @@ interface AnyIterator<R> {
 
 type Result = IteratorResult<unknown>;
 
-/** An iterator that counts itself out when it is at its end, returned or failed. */
+/**
+ * An iterator that counts itself out when it is at its end, returned or failed. After that it gives nothing any more, and
+ * does not touch the Rep's iterator, whatever that would still give.
+ */
 class CountedIterator extends Iterator<unknown, unknown, unknown> {
-  readonly #iterator: AnyIterator<Result>;
   readonly #open: OpenCalls;
-  #ended = false;
+  #iterator: AnyIterator<Result> | undefined;
 
   constructor(iterator: AnyIterator<Result>, open: OpenCalls) {
     super();
@@ -91,17 +93,21 @@ class CountedIterator extends Iterator<unknown, unknown, unknown> {
   }
 
   override next(...value: [] | [unknown]): Result {
-    return this.#step(() => this.#iterator.next(...value));
+    const iterator = this.#iterator;
+    if (iterator === undefined) return { done: true, value: undefined };
+    return this.#step(() => iterator.next(...value));
   }
 
   override return(value?: unknown): Result {
     const iterator = this.#iterator;
+    if (iterator === undefined) return { done: true, value };
     // Without `return` of its own it is just not used any more.
     return this.#step(() => iterator.return?.(value) ?? { done: true, value });
   }
 
   override throw(error?: unknown): Result {
     const iterator = this.#iterator;
+    if (iterator === undefined) throw error;
     return this.#step(() => {
       if (iterator.throw !== undefined) return iterator.throw(error);
       iterator.return?.();
@@ -121,19 +127,19 @@ class CountedIterator extends Iterator<unknown, unknown, unknown> {
   }
 
   #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#iterator === undefined) return;
+    this.#iterator = undefined;
     this.#open.end();
   }
 }
 
-/** The same for an iterator of promises. */
+/** The same for an iterator of promises: at its end when that has been said and no step is under way any more. */
 class CountedAsyncIterator implements AsyncIterableIterator<unknown> {
-  readonly #iterator: AnyIterator<Promise<Result>>;
   readonly #open: OpenCalls;
-  #ended = false;
+  #iterator: AnyIterator<PromiseLike<Result>> | undefined;
+  #steps = 0;
 
-  constructor(iterator: AnyIterator<Promise<Result>>, open: OpenCalls) {
+  constructor(iterator: AnyIterator<PromiseLike<Result>>, open: OpenCalls) {
     this.#iterator = iterator;
     this.#open = open;
   }
@@ -142,17 +148,21 @@ class CountedAsyncIterator implements AsyncIterableIterator<unknown> {
     return this;
   }
 
-  next(...value: [] | [unknown]): Promise<Result> {
-    return this.#step(() => this.#iterator.next(...value));
+  async next(...value: [] | [unknown]): Promise<Result> {
+    const iterator = this.#iterator;
+    if (iterator === undefined) return { done: true, value: undefined };
+    return this.#step(() => iterator.next(...value));
   }
 
-  return(value?: unknown): Promise<Result> {
+  async return(value?: unknown): Promise<Result> {
     const iterator = this.#iterator;
+    if (iterator === undefined) return { done: true, value };
     return this.#step(() => iterator.return?.(value) ?? Promise.resolve({ done: true, value }));
   }
 
-  throw(error?: unknown): Promise<Result> {
+  async throw(error?: unknown): Promise<Result> {
     const iterator = this.#iterator;
+    if (iterator === undefined) throw error;
     return this.#step(async () => {
       if (iterator.throw !== undefined) return iterator.throw(error);
       await iterator.return?.();
@@ -164,33 +174,42 @@ class CountedAsyncIterator implements AsyncIterableIterator<unknown> {
     await this.return();
   }
 
-  async #step(take: () => Promise<Result>): Promise<Result> {
+  /** A step that ends it: nobody begins another one, and the last one that is under way counts it out. */
+  async #step(take: () => PromiseLike<Result>): Promise<Result> {
+    this.#steps++;
     let done = true;
     try {
       const result = await take();
       done = result.done === true;
       return result;
     } finally {
-      if (done) this.#end();
+      this.#steps--;
+      if (done) this.#iterator = undefined;
+      if (this.#iterator === undefined && this.#steps === 0) this.#open.end();
     }
-  }
-
-  #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#open.end();
   }
 }
 
-function isIterator(value: unknown): value is AnyIterator<never> {
+export function isIterator(value: unknown): value is AnyIterator<never> {
   return typeof value === 'object' && value !== null && 'next' in value && typeof value.next === 'function';
 }
 
-/** Counts an iterator until its end; anything else that a method gives is not counted. */
+/**
+ * Counts an iterator until its end, also one that something iterable gives; anything else that a method gives is not
+ * counted.
+ */
 export function countOpenIterator(result: unknown, open: OpenCalls, asynchronous: boolean): unknown {
-  if (!isIterator(result)) {
+  const iterator = isIterator(result) ? result : iteratorOf(result, asynchronous);
+  if (iterator === undefined) {
     open.end();
     return result;
   }
-  return asynchronous ? new CountedAsyncIterator(result, open) : new CountedIterator(result, open);
+  return asynchronous ? new CountedAsyncIterator(iterator, open) : new CountedIterator(iterator, open);
+}
+
+function iteratorOf(value: unknown, asynchronous: boolean): AnyIterator<never> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const iterable: Partial<AsyncIterable<unknown> & Iterable<unknown>> = value;
+  const iterator = asynchronous ? iterable[Symbol.asyncIterator]?.() : iterable[Symbol.iterator]?.();
+  return isIterator(iterator) ? iterator : undefined;
 }

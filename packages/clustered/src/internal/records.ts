@@ -85,15 +85,19 @@ export class Records {
     memory.i32[at + RECORD.INTERFACE] = interfaceNumber;
     memory.i32[at + RECORD.STATE_BYTES] = stateBytes;
     memory.i32[at + RECORD.SHARE_BYTES] = shareBytes;
-    memory.i32[at + RECORD.CLUSTER_SIZE] = shareBytes === 0 ? 0 : clusterSize;
+    memory.i32[at + RECORD.CLUSTER_SIZE] = clusterSize;
     memory.i32[at + RECORD.STANDS_IN] = implementation.standsIn ? 1 : 0;
     const word = BigInt.asIntN(64, (BigInt(stamp >>> 0) << 32n) | BigInt(record / UNIT_BYTES));
+    const context = new Context(this.#processor, this.#arena, word);
+    const allocated = context.recordAllocations();
     try {
-      implementation.initialise(new Context(this.#processor, this.#arena, word), argument);
+      implementation.initialise(context, argument);
     } catch (error) {
+      for (const [offset, bytes] of allocated) this.#arena.free(offset, bytes);
       this.free(word);
       throw error;
     }
+    context.forgetAllocations();
     return word;
   }
 
@@ -155,6 +159,11 @@ export class Records {
   unmarkRep(word: bigint): void {
     Atomics.and(this.#processor.memory.i64, this.#repsIndex(word), ~bit(this.#processor.number));
     this.#noteRep(word, false);
+  }
+
+  /** Notes that a processor that is gone has no Rep any more. */
+  forgetRep(word: bigint, number: number): void {
+    Atomics.and(this.#processor.memory.i64, this.#repsIndex(word), ~bit(number));
   }
 
   #noteRep(word: bigint, hasRep: boolean): void {
@@ -225,6 +234,8 @@ class Context implements RootContext {
   readonly rootWord: bigint;
   readonly #arena: Arena;
   #shareOffset = 0;
+  /** Blocks by offset, where somebody wants to know. */
+  #allocated: Map<number, number> | undefined;
 
   constructor({ memory, number, processors }: Processor, arena: Arena, word: bigint) {
     const record = recordOf(word);
@@ -241,7 +252,7 @@ class Context implements RootContext {
 
   /** How many shares there may be. */
   get shares(): number {
-    return this.clusterSize === 0 ? 0 : Math.ceil(this.processors / this.clusterSize);
+    return this.shareBytes === 0 ? 0 : Math.ceil(this.processors / this.clusterSize);
   }
 
   get shareOffset(): number {
@@ -272,14 +283,29 @@ class Context implements RootContext {
     return offsets;
   }
 
+  /** From now on notes what is allocated and not freed. */
+  recordAllocations(): ReadonlyMap<number, number> {
+    this.#allocated = new Map();
+    return this.#allocated;
+  }
+
+  forgetAllocations(): void {
+    this.#allocated = undefined;
+  }
+
   allocate(bytes: number): number {
     if (!Number.isInteger(bytes) || bytes <= 0)
       throw new InvalidArgumentError(`A block has a positive size, not ${bytes}.`);
-    return this.#arena.allocate(bytes);
+    const offset = this.#arena.allocate(bytes);
+    this.#allocated?.set(offset, bytes);
+    return offset;
   }
 
   free(offset: number, bytes: number): void {
+    if (!this.#arena.couldFree(offset, bytes))
+      throw new InvalidArgumentError(`Nobody has been given a block of ${bytes} bytes at ${offset}.`);
     this.#arena.free(offset, bytes);
+    this.#allocated?.delete(offset);
   }
 
   #shareWord(index: number): number {

@@ -20,7 +20,8 @@ export interface Named {
 
 interface Asked<T> {
   readonly item: T;
-  readonly waitingFor: Set<number>;
+  /** Numbers of processors, in no order; there are few. */
+  readonly waitingFor: number[];
   readonly done: (item: T) => void;
 }
 
@@ -45,36 +46,38 @@ export class Round<T extends Named> {
   /** Asks about objects that are not being asked about yet. */
   ask(items: readonly T[], processors: (item: T) => readonly number[], done: (item: T) => void): void {
     const { number } = this.#processor;
-    const messages = new Map<number, Named[]>();
+    const elsewhere = new Map<number, Named[]>();
+    const here: T[] = [];
     for (const item of items) {
-      const waitingFor = new Set(processors(item));
+      const waitingFor = [...processors(item)];
       this.#asked.set(item.coid, { item, waitingFor, done });
-      const { coid, sequence, word } = item;
       for (const to of waitingFor) {
-        const message = messages.get(to);
-        if (message === undefined) messages.set(to, [{ coid, sequence, word }]);
-        else message.push({ coid, sequence, word });
+        if (to === number) here.push(item);
+        else addTo(elsewhere, to, { coid: item.coid, sequence: item.sequence, word: item.word });
       }
     }
-    for (const [to, message] of messages) {
-      if (to === number) continue;
+    for (const [to, message] of elsewhere) {
       this.#processor.post(to, this.#topic, message);
       // One that is gone gets nothing, and is not announced again.
       if (!this.#processor.isLive(to)) this.#answered(coidsOf(message), to);
     }
-    const own = messages.get(number);
-    if (own !== undefined) this.#answerHere(own, number, (coids) => this.#answered(coids, number));
+    if (here.length !== 0) this.#answerHere(here, number, (coids) => this.#answered(coids, number));
   }
 
   /** The processors whose answer is missing. */
   waitingFor(coid: number): readonly number[] {
-    return [...(this.#asked.get(coid)?.waitingFor ?? [])];
+    return this.#asked.get(coid)?.waitingFor ?? [];
   }
 
   #answered(coids: readonly number[], processor: number): void {
     for (const coid of coids) {
       const asked = this.#asked.get(coid);
-      if (asked === undefined || !asked.waitingFor.delete(processor) || asked.waitingFor.size !== 0) continue;
+      if (asked === undefined) continue;
+      const { waitingFor } = asked;
+      const at = waitingFor.indexOf(processor);
+      if (at < 0) continue;
+      waitingFor.splice(at, 1);
+      if (waitingFor.length !== 0) continue;
       this.#asked.delete(coid);
       asked.done(asked.item);
     }
@@ -83,4 +86,11 @@ export class Round<T extends Named> {
 
 function coidsOf(items: readonly Named[]): number[] {
   return items.map(({ coid }) => coid);
+}
+
+/** Adds to one of several lists. */
+export function addTo<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
 }
