@@ -37,6 +37,7 @@ export {
   objectNamed,
   obtain,
   reviveCoid,
+  reviveHandle,
   type StoredCoid,
   storeCoid,
   unnameObject,

@@ -32,6 +32,16 @@ interface AnyAsyncIterator {
   next(): PromiseLike<unknown>;
 }
 
+/** What iterators and things that can be iterated have. */
+type IteratorKey = keyof IteratorObject<unknown> | keyof AsyncGenerator | 'return' | 'throw';
+
+/** The parts of a union that are there to be iterated, and for nothing else. */
+type Pure<Union> = Union extends unknown
+  ? [Exclude<keyof Union, IteratorKey>] extends [never]
+    ? Union
+    : never
+  : never;
+
 /** Iterable, and all there when it is given. */
 type Collection =
   | string
@@ -45,8 +55,9 @@ type Has<Union, Part> = [Extract<Union, Part>] extends [never] ? false : true;
 
 /**
  * Kind of a method by what it returns, or one of several to choose from. A method that may return a promise is
- * asynchronous; one that may return anything (`unknown`, a type parameter) is what its implementations make of it. A promise of an
- * iterator has no kind: the iterator would be used when the call is over.
+ * asynchronous; one that may return anything (`unknown`, a type parameter) is what its implementations make of it. What can be
+ * iterated but is there for other things as well (a stream, a cursor) may be `sync`, and is then not kept track of. A
+ * promise of an iterator has no kind: the iterator would be used when the call is over.
  */
 export type KindOf<Result> =
   IsAny<Result> extends true
@@ -54,16 +65,21 @@ export type KindOf<Result> =
     : [object] extends [Result]
       ? MethodKind
       : Has<Result, PromiseLike<unknown>> extends true
-        ? Has<Awaited<Result>, AnyIterator | AsyncIterable<unknown>> extends true
-          ? never
-          : 'async'
+        ? IsAny<Awaited<Result>> extends true
+          ? 'async'
+          : Has<Pure<Awaited<Result>>, AnyIterator | AsyncIterable<unknown>> extends true
+            ? never
+            : 'async'
         : Has<Result, AnyAsyncIterator | AsyncIterable<unknown>> extends true
-          ? 'async-iterator'
+          ? 'async-iterator' | ChoiceOf<Result>
           : Has<Result, AnyIterator> extends true
-            ? 'iterator'
+            ? 'iterator' | ChoiceOf<Result>
             : Has<Exclude<Result, Collection>, Iterable<unknown>> extends true
               ? 'sync' | 'iterator'
               : 'sync';
+
+/** What may be declared `sync` although it can be iterated. */
+type ChoiceOf<Result> = [Pure<NonNullable<Result>>] extends [never] ? 'sync' : never;
 
 /** What may be declared beyond the kind: only what returns a promise can wait, and nothing that waits completes. */
 type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
@@ -125,7 +141,7 @@ const interfaces = new Map<string, AnyInterface>();
  * and the exchange of the object. `waits`: the call may stay open until some other call
  * lets it go on; `completes`: it is such another call.
  *
- * @param name stable across processors and versions, 1 to 64 characters of letters, digits and `_ . / @ -`.
+ * @param name stable across processors and versions: a letter or digit, then up to 63 letters, digits and `_ . / @ -`.
  * @throws NameError for an unusable or already used name, a method that is no identifier, or named `then`, `constructor`,
  *   `__proto__` or with a `$`, or a declaration that makes no sense.
  */
@@ -139,11 +155,13 @@ export function defineInterface<T extends object>(name: string, methods: Methods
   const defined: Interface<T> = {
     name,
     methods: declared,
-    fingerprint: fingerprint(Object.entries(declared)),
+    fingerprint: fingerprint(Object.entries(declared).toSorted(([a], [b]) => (a < b ? -1 : 1))),
     Slot: makeSlotClass(name, declared, Interceptor),
     ProvingSlot: makeProvingSlotClass(name, declared),
     Interceptor,
   };
+  for (const { prototype } of [defined.Slot, defined.ProvingSlot])
+    Object.defineProperty(prototype, '$served', { value: defined });
   interfaces.set(name, defined);
   return defined;
 }
@@ -177,6 +195,6 @@ function checkMethod(interfaceName: string, method: string, declaration: unknown
 export function checkName(what: string, name: string): void {
   if (typeof name !== 'string' || !NAME.test(name))
     throw new NameError(
-      `${what} needs a name of 1 to 64 letters, digits and _ . / @ -, not ${JSON.stringify(name)}.`,
+      `${what} needs a name of a letter or digit and up to 63 letters, digits and _ . / @ -, not ${JSON.stringify(name)}.`,
     );
 }

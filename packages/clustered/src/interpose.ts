@@ -93,10 +93,9 @@ export function currentRoot(coid: number): bigint {
  * open until now, if there are any; later ones are counted elsewhere.
  */
 export function resetSlot(coid: number, sequence: number): OpenCalls | undefined {
-  const { ltt, records, gtt } = objects();
-  const slot = ltt.get(coid);
+  const slot = objects().ltt.get(coid);
   if (slot === undefined || slot.$sequence !== sequence) return undefined;
-  objects().reset(slot, records.interface(gtt.root(coid)));
+  objects().reset(slot);
   const open = slot.$open;
   if (open === undefined || open.count === 0) return undefined;
   slot.$open = new OpenCalls(open);
@@ -121,8 +120,9 @@ export function discardRoot(word: bigint): void {
   objects().discard(word);
 }
 
-/** Forgets this processor's view of a Root that is about to be reclaimed by another. */
+/** Cleans up and forgets this processor's view of a Root that is about to be reclaimed by another. Not at a stop point. */
 export function forgetRoot(word: bigint): void {
+  objects().cleanUp(word);
   objects().records.forget(word);
 }
 

@@ -3,7 +3,6 @@
  */
 import { REGION_LOG2, STATE } from './internal/layout.ts';
 import type { Objects } from './internal/objects.ts';
-import { members } from './internal/sets.ts';
 import { objectNames, objects, toStored } from './internal/system.ts';
 import type { Coid } from './objects.ts';
 
@@ -17,7 +16,7 @@ export interface ObjectInfo {
   readonly implementation: string;
   /** The processor whose region the COID is of. */
   readonly home: number;
-  /** Processors that ever had a slot of it, ascending. */
+  /** Processors that have a slot of it, ascending. */
   readonly touched: readonly number[];
   /** Processors on which it has a Rep now. */
   readonly reps: readonly number[];
@@ -69,7 +68,7 @@ export function objectCounts(): ObjectCounts {
 
 /** Without any lock: what was read counts if the entry says the same afterwards, because then the record was its own. */
 function describe(
-  { gtt, records, processor }: Objects,
+  { gtt, records, members: present }: Objects,
   coid: number,
   names: ReadonlyMap<number, readonly string[]>,
 ): ObjectInfo | undefined {
@@ -86,8 +85,8 @@ function describe(
       interface: records.nameOf(record.interface),
       implementation: records.nameOf(record.implementation),
       home: coid >>> REGION_LOG2,
-      touched: members(touched),
-      reps: members(record.reps).filter((number) => processor.isLive(number)),
+      touched: present.of(touched),
+      reps: present.of(record.reps),
       stateBytes: record.stateBytes,
       state: state === STATE.DESTROYING ? 'destroying' : record.standsIn ? 'switching' : 'live',
     };

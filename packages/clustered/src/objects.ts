@@ -10,7 +10,8 @@ import type { Implementation } from './implementations.ts';
 import type { Interface } from './interfaces.ts';
 import { dropIdle } from './internal/idle.ts';
 import { PAGE_LOG2, PAGE_MASK, REGION_ENTRIES } from './internal/layout.ts';
-import { coidOf, destruction, isLive, objectNames, objects, pages, toStored } from './internal/system.ts';
+import { pages } from './internal/ltt.ts';
+import { coidOf, destruction, isLive, objectNames, objects, toStored } from './internal/system.ts';
 
 declare const INTERFACE: unique symbol;
 declare const STORED: unique symbol;
@@ -35,10 +36,10 @@ export function create<T extends object, A>(implementation: Implementation<T, A>
 
 /**
  * The handle of an object on the calling processor: has the interface's methods and may be kept for as long as one
- * likes. A call is two dereferences. Synchronous calls need no thread; asynchronous ones count themselves as threads;
+ * likes. (It is an object whose methods need it as `this`, and good for this thread only: post COIDs.) A call is two dereferences. Synchronous calls need no thread; asynchronous ones count themselves as threads;
  * waiting ones and iterators are counted on the object. After `destroy` every call throws `ObjectGoneError` (a method
- * that gives promises rejects), also when the number has been given to another object. When the machine has closed, what
- * a handle does is undefined.
+ * that gives promises rejects), also when the number has been given to another object; when this thread is no processor any
+ * more, `NotAttachedError`.
  * @throws ObjectGoneError, NotLoadedError, DefinitionMismatchError, NotAttachedError
  */
 export function handle<T extends object>(coid: Coid<T>): T {
@@ -48,13 +49,19 @@ export function handle<T extends object>(coid: Coid<T>): T {
 /**
  * The calling processor's Rep of an object (the paper's form): `DREF(coid).method()`. Legal only inside a thread
  * (`spawn`), and what it returns only until that thread ends: `prove: true` of the machine checks it, nothing else does.
- * Cost: two look-ups; before the first miss, what it returns is the default object. A number that never was a COID, but
- * has one in its low bits, is not noticed.
+ * Cost: two look-ups, the first time a miss. A number that never was a COID, but has one in its low bits, is not noticed.
  * @throws ObjectGoneError, NotLoadedError, NotAttachedError on first use of the COID here; OutsideThreadError in prove mode
  */
 export function DREF<T extends object>(coid: Coid<T>): T {
   const slot = pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
-  return (slot === undefined ? objects().slot(coid) : slot).$rep as T;
+  return (slot === undefined ? firstUse(coid) : slot.$rep) as T;
+}
+
+function firstUse(coid: number): object {
+  const own = objects();
+  // Not the default object: it would miss at each call of a Rep that is kept for the length of a thread.
+  own.rep(coid);
+  return own.slot(coid).$rep;
 }
 
 /** The form of a COID to keep where the object may not outlive it. @throws ObjectGoneError, also while it is being destroyed */
@@ -62,11 +69,25 @@ export function storeCoid<T extends object>(coid: Coid<T>): StoredCoid<T> {
   return toStored(coid, objects().sequenceOf(coid)) as StoredCoid<T>;
 }
 
-/** The COID of a stored one. @throws ObjectGoneError if that object is gone, even if its number is in use again. */
+/**
+ * The COID of a stored one. Outside a thread the object may be gone, and its number another's, when this has returned: use
+ * `reviveHandle` there.
+ * @throws ObjectGoneError if that object is gone, even if its number is in use again.
+ */
 export function reviveCoid<T extends object>(stored: StoredCoid<T>): Coid<T> {
   const coid = coidOf(stored);
   if (!isLive(stored)) throw new ObjectGoneError(coid);
   return coid as Coid<T>;
+}
+
+/** `handle`, of the very object that was stored. @throws ObjectGoneError if it is gone, and as `handle` */
+export function reviveHandle<T extends object>(stored: StoredCoid<T>): T {
+  const coid = coidOf(stored);
+  if (!isLive(stored)) throw new ObjectGoneError(coid);
+  const slot = objects().slot(coid);
+  // The slot is of whatever object the number had when it was made.
+  if (toStored(coid, slot.$sequence) !== stored) throw new ObjectGoneError(coid);
+  return slot as object as T;
 }
 
 export interface DestroyOptions {
@@ -119,8 +140,8 @@ export function objectNamed<T extends object>(name: string, asInterface: Interfa
 }
 
 /**
- * The object of a well-known name, made now if there is none: of all processors that ask, one makes it. `initialise` must
- * not ask for names itself.
+ * The object of a well-known name, made now if there is none. Where several ask at once, all get the one that was named
+ * first; what the others have made for it is destroyed again.
  * @throws as `create` and `objectNamed`
  */
 export function obtain<T extends object>(name: string, implementation: Implementation<T, void>): Coid<T>;
@@ -135,11 +156,14 @@ export function obtain<T extends object, A>(
   argument?: A,
 ): Coid<T> {
   checkObjectName(name);
-  const stored = objectNames().obtain(name, () => {
-    const coid = objects().create(implementation, argument as A);
-    return toStored(coid, objects().gtt.sequence(coid));
-  });
-  return asNamed(name, implementation.interface, stored);
+  const known = objectNames().find(name);
+  if (known !== undefined) return asNamed(name, implementation.interface, known);
+  const made = objects().create(implementation, argument as A);
+  const stored = toStored(made, objects().sequenceOf(made));
+  const first = objectNames().bindOrFind(name, stored);
+  // Nobody has seen it.
+  if (first !== stored) void destruction().destroy(made);
+  return asNamed(name, implementation.interface, first);
 }
 
 /** Takes a name back; whether an object had it. */

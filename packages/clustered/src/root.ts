@@ -60,6 +60,8 @@ export interface Miss {
 /** Base class of all Roots. One instance per object and processor, made when the processor first needs it. */
 export abstract class Root<T extends object> {
   readonly context: RootContext;
+  /** @internal Whether this view counts as having a Rep, in the record and among all Reps. */
+  repNoted = false;
 
   constructor(context: RootContext) {
     this.context = context;
@@ -88,14 +90,14 @@ export abstract class Root<T extends object> {
 
   /**
    * Frees what this processor holds for a destroyed object outside machine memory: timers, descriptors, entries of
-   * tables. Runs on every processor that ever had a slot of the object and a view of this Root, when no call of anybody
-   * can be using it any more, and before `reclaim`. What it throws is an uncaught exception.
+   * tables. Runs on every processor that has a view of this Root, when no call of anybody can be using it any more, and
+   * before `reclaim`: when the object has been destroyed, or its Root exchanged. What it throws is an uncaught exception.
    */
   cleanUp(): void {}
 
   /**
    * Frees what the state refers to (descriptors, further blocks). Runs once per object, on the processor that
-   * destroyed or replaced it, just before the state itself is freed. What it throws is an uncaught exception. If the
+   * destroyed or exchanged it, just before the state itself is freed. What it throws is an uncaught exception. If the
    * processor dies in it, it is not run again: what it had not freed yet is lost.
    */
   reclaim(): void {}
@@ -113,12 +115,12 @@ export abstract class Root<T extends object> {
   inherit(_contribution: unknown, _from: number): void {}
 
   /**
-   * Called when the object is to be destroyed while this Root is installed. A Root that cannot let go now returns a
-   * promise; the destruction tries again when it settles. The standard Roots never object. Runs with the entry locked for
+   * Called when the object is to be destroyed while this Root is installed. A Root that cannot let go now says until when;
+   * it is asked again then, and must say `undefined` some time. The standard Roots never object. Runs with the entry locked for
    * writing, which stands in the way of other destructions and swaps: it must be short and must not call the object.
    * What it throws, `destroy` rejects with, and the object lives on.
    */
-  holdDestroy(): Promise<void> | undefined {
+  holdDestroy(): { readonly until: Promise<void> } | undefined {
     return undefined;
   }
 }

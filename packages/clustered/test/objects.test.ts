@@ -135,6 +135,17 @@ describe('destroy', () => {
   });
 });
 
+test('a thread that is no processor any more reaches no object, by handles or otherwise', async () => {
+  const coid = create(SharedCounter, 0);
+  const kept = handle(coid);
+  expect(kept.inc()).toBe(1);
+  await machine.close();
+  expect(() => kept.inc()).toThrowError(expect.objectContaining({ code: 'K42_NOT_ATTACHED' }));
+  await expect(kept.incLater()).rejects.toMatchObject({ code: 'K42_NOT_ATTACHED' });
+  expect(() => DREF(coid)).toThrowError(expect.objectContaining({ code: 'K42_NOT_ATTACHED' }));
+  expect(() => handle(coid)).toThrowError(expect.objectContaining({ code: 'K42_NOT_ATTACHED' }));
+});
+
 describe('misses', () => {
   test('handleMiss that throws or returns nothing is a typed error and leaves the entry usable', () => {
     misbehave = 'throw';

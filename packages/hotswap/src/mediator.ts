@@ -136,10 +136,10 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.stepLater();
   }
 
-  override holdDestroy(): Promise<void> {
+  override holdDestroy(): { readonly until: Promise<void> } {
     this.#takeInterest();
     this.abort(new SwapDestroyedError(this.coid));
-    return this.finished;
+    return { until: this.finished };
   }
 
   #joined(): boolean {

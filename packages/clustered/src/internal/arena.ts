@@ -165,8 +165,9 @@ export class Arena {
     while (unit !== 0) {
       const offset = unit * UNIT_BYTES;
       unit = i32[offset / 4] as number;
-      this.#reuse(offset);
+      // Before it is put back, as its chunk may go then: whoever dies in between loses this one block.
       Atomics.store(i32, taking, unit);
+      this.#reuse(offset);
     }
   }
 
@@ -304,8 +305,12 @@ export class Arena {
     const { i32 } = this.#memory;
     const taking = this.#region + REGION.ARENA_TAKING;
     for (const first of [Atomics.load(i32, taking), this.#takeStack(taking)]) {
-      for (let unit = first; unit !== 0; unit = i32[(unit * UNIT_BYTES) / 4] as number)
-        this.#setBit(this.#chunkOf(unit * UNIT_BYTES), unit * UNIT_BYTES, false);
+      for (let unit = first; unit !== 0; unit = i32[(unit * UNIT_BYTES) / 4] as number) {
+        const start = this.#chunkOf(unit * UNIT_BYTES);
+        if (start === 0)
+          throw new Error(`@k42/clustered invariant: a block at ${unit * UNIT_BYTES} without a chunk`);
+        this.#setBit(start, unit * UNIT_BYTES, false);
+      }
     }
     Atomics.store(i32, taking, 0);
   }

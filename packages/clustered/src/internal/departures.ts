@@ -30,7 +30,7 @@ export function handOverOnDeparture(own: Objects): void {
       if (root === undefined || root.depart === Root.prototype.depart) continue;
       runGuarded(() => handOver(own, { coid, sequence, word }, root));
       // The processor may yet have to do something, which may lead to a call: on a Rep that has nothing yet, and departs next.
-      own.reset(slot, records.interface(word));
+      own.reset(slot);
       records.unmarkRep(word);
       records.forget(word);
     }

@@ -16,13 +16,12 @@
  * (`orphans.ts`) where it finds them: until RECLAIMING everything can be done again.
  */
 import { type Processor, rcu, runGuarded } from '@k42/rcu';
-import { DefinitionMismatchError, DestroyDeadlineError, NotLoadedError, ObjectGoneError } from '../errors.ts';
+import { DestroyDeadlineError, ObjectGoneError } from '../errors.ts';
 import { Root } from '../root.ts';
 import { Batch } from './batch.ts';
 import { REGION_LOG2, STATE } from './layout.ts';
 import type { Objects } from './objects.ts';
 import { addTo, type Named, Round } from './round.ts';
-import { liveMembers } from './sets.ts';
 
 const RETIRE = 'clustered/retire';
 const CLEAN_UP = 'clustered/clean-up';
@@ -52,6 +51,8 @@ export class Destruction {
   readonly #objects: Objects;
   readonly #processor: Processor;
   readonly #requested: Batch<Doomed> = new Batch((requested) => this.#markAll(requested));
+  /** Of a dead destroyer. */
+  readonly #resumed: Batch<Doomed> = new Batch((resumed) => this.#resumeAll(resumed));
   readonly #retireRound: Round<Doomed>;
   /** Let go of by all processors. */
   readonly #unreachable: Batch<Doomed> = new Batch((doomed) => this.#cleanUpAll(doomed));
@@ -62,10 +63,10 @@ export class Destruction {
     this.#objects = own;
     const { processor } = own;
     this.#processor = processor;
-    this.#retireRound = new Round(processor, RETIRE, (items, _from, answer) =>
+    this.#retireRound = new Round(processor, own.members, RETIRE, (items, _from, answer) =>
       this.#retireHere(items, answer),
     );
-    this.#cleanUpRound = new Round(processor, CLEAN_UP, (items, from, answer) =>
+    this.#cleanUpRound = new Round(processor, own.members, CLEAN_UP, (items, from, answer) =>
       this.#cleanUpHere(items, from, answer),
     );
     processor.onSystemMessage(FORGET, (_from, words) => {
@@ -102,24 +103,40 @@ export class Destruction {
     return new DestroyDeadlineError(coid, processors, deadlineMs);
   }
 
-  /** Goes on with the destruction of an object, from the step that its state names. For one whose destroyer has died. */
+  /**
+   * Goes on with the destruction of an object whose destroyer has died, from the step that its state names; in a turn of
+   * its own, because it makes a view of the Root.
+   */
   resume(coid: number): void {
-    const { gtt } = this.#objects;
-    const state = gtt.state(coid);
+    const { gtt, members } = this.#objects;
     const { number } = this.#processor;
     const doomed = this.#begin(coid, gtt.sequence(coid), (error) => {
-      if (error !== undefined)
-        process.emitWarning(`Object ${coid} stays half destroyed: ${error}`, 'K42Warning');
+      if (error !== undefined) warn(`Object ${coid} stays half destroyed: ${error}`);
     });
     doomed.word = gtt.root(coid);
-    // Beyond RECLAIMING there may be no record any more.
-    if (state === STATE.DESTROYING) doomed.root = this.#viewIfLoaded(doomed.word);
-    doomed.touched = [...new Set([...liveMembers(gtt.touched(coid)), number])];
+    doomed.touched = [...new Set([...members.of(gtt.touched(coid)), number])];
     // Mine now: if the host dies as well, the machine is over.
-    gtt.setState(coid, state, number);
-    if (state === STATE.DESTROYING) this.#retireAll([doomed]);
-    else if (state === STATE.RECLAIMING) this.#freeAll([doomed]);
-    else this.#returnAll([doomed]);
+    gtt.setState(coid, gtt.state(coid), number);
+    this.#resumed.add(doomed);
+  }
+
+  #resumeAll(resumed: readonly Doomed[]): void {
+    const inState = (state: number): Doomed[] =>
+      resumed.filter(({ coid }) => this.#objects.gtt.state(coid) === state);
+    // The last ones first: what goes on may change states.
+    this.#returnAll(inState(STATE.RETIRED));
+    this.#freeAll(inState(STATE.RECLAIMING));
+    const destroying = inState(STATE.DESTROYING);
+    for (const doomed of destroying) {
+      try {
+        doomed.root = this.#objects.records.view(doomed.word);
+      } catch (error) {
+        warn(
+          `What object ${doomed.coid} owns is lost, as its destroyer died and its Root cannot be asked here: ${error}`,
+        );
+      }
+    }
+    this.#retireAll(destroying);
   }
 
   // Mark
@@ -152,7 +169,7 @@ export class Destruction {
   /** Under the write lock: marks the entry, or waits for the Root to let go. */
   #mark(doomed: Doomed, marked: Doomed[]): void {
     const { coid, sequence } = doomed;
-    const { gtt, records } = this.#objects;
+    const { gtt, records, members } = this.#objects;
     if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
     doomed.word = gtt.root(coid);
     doomed.root = records.view(doomed.word);
@@ -161,11 +178,11 @@ export class Destruction {
     const hold = doomed.root.holdDestroy();
     if (hold !== undefined) {
       const again = (): void => void this.#markLater(doomed);
-      hold.then(again, again);
+      hold.until.then(again, again);
       return;
     }
     gtt.setState(coid, STATE.DESTROYING, this.#processor.number);
-    doomed.touched = liveMembers(gtt.touched(coid));
+    doomed.touched = members.of(gtt.touched(coid));
     marked.push(doomed);
   }
 
@@ -186,7 +203,7 @@ export class Destruction {
     for (const { coid, sequence, word } of items) {
       const slot = own.ltt.get(coid);
       const mine = slot?.$sequence === sequence ? slot : undefined;
-      if (mine !== undefined) own.retire(mine, own.records.interface(word));
+      if (mine !== undefined) own.retire(mine);
       const open = mine?.$open;
       // Kept, so that it is known even if another one has to ask again: the slot is not in the table any more.
       if (open !== undefined && open.count !== 0)
@@ -203,20 +220,10 @@ export class Destruction {
     const wanting = doomed.filter(wantsCleanUp);
     this.#cleanUpRound.ask(
       wanting,
-      ({ touched }) => touched.filter((number) => this.#processor.isLive(number)),
+      ({ touched }) => touched.filter((number) => this.#objects.members.has(number)),
       (each) => this.#cleanedUp.add(each),
     );
     this.#reclaimAll(doomed.filter((each) => !wantsCleanUp(each)));
-  }
-
-  /** The host goes on with destructions of objects that it may know nothing about. */
-  #viewIfLoaded(word: bigint): Root<object> | undefined {
-    try {
-      return this.#objects.records.view(word);
-    } catch (error) {
-      if (error instanceof NotLoadedError || error instanceof DefinitionMismatchError) return undefined;
-      throw error;
-    }
   }
 
   #cleanUpHere(items: readonly Named[], from: number, answer: (coids: readonly number[]) => void): void {
@@ -239,22 +246,12 @@ export class Destruction {
   #reclaimAll(doomed: readonly Doomed[]): void {
     const { gtt } = this.#objects;
     this.#forgetElsewhere(doomed);
-    for (const { coid, word, root } of doomed) {
+    for (const { coid, root } of doomed) {
       // What the Root has freed when this processor dies nobody knows: then it is not freed again.
       gtt.setState(coid, STATE.RECLAIMING, this.#processor.number);
       if (root !== undefined) runGuarded(() => root.reclaim());
-      else this.#warnOfLoss(coid, word);
     }
     this.#freeAll(doomed);
-  }
-
-  #warnOfLoss(coid: number, word: bigint): void {
-    const { records, processor } = this.#objects;
-    const name = records.nameOf(records.peek(word).implementation);
-    process.emitWarning(
-      `What object ${coid} owned is lost: its destroyer died, and ${name} is not loaded on processor ${processor.number}.`,
-      'K42Warning',
-    );
   }
 
   /** The views of other processors show what is about to be freed. Nobody uses them any more. */
@@ -305,4 +302,8 @@ export class Destruction {
 
 function wantsCleanUp({ root }: Doomed): boolean {
   return root !== undefined && root.cleanUp !== Root.prototype.cleanUp;
+}
+
+function warn(what: string): void {
+  process.emitWarning(what, 'K42Warning');
 }

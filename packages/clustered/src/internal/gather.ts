@@ -15,12 +15,12 @@ import {
   errorFromWire,
   errorToWire,
   MachineClosedError,
-  onAttach,
   type Processor,
   ProcessorGoneError,
   type WireError,
 } from '@k42/rcu';
 import { GatherError } from '../errors.ts';
+import type { Members } from './members.ts';
 import { type Departures, departuresOf, repSet, viewIfAny } from './records.ts';
 import { callMethod } from './slots.ts';
 
@@ -51,11 +51,13 @@ interface Pending {
 
 class Gathering {
   readonly #processor: Processor;
+  readonly #members: Members;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
 
-  constructor(processor: Processor) {
+  constructor(processor: Processor, members: Members) {
     this.#processor = processor;
+    this.#members = members;
     processor.onSystemMessage(VISIT, (from, payload) => {
       // In a turn of its own, because it runs user code: a processor that stands at a stop point may not call anything.
       const reply = processor.replyTo(from);
@@ -85,7 +87,7 @@ class Gathering {
 
   visit(to: number, word: bigint, method: string, args: unknown[]): Promise<readonly unknown[]> {
     // Its Rep is gone: what it had in its heap went with it, or to the host.
-    if (!this.#processor.isLive(to)) return Promise.resolve([]);
+    if (!this.#members.has(to)) return Promise.resolve([]);
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<readonly unknown[]>();
     // Posted first: arguments that cannot be cloned throw here and leave nothing pending. The answer takes a turn.
@@ -114,7 +116,11 @@ class Gathering {
 }
 
 const instances = new WeakMap<Processor, Gathering>();
-onAttach((processor) => instances.set(processor, new Gathering(processor)));
+
+/** Lets a processor gather, and be asked. */
+export function installGathering(processor: Processor, members: Members): void {
+  instances.set(processor, new Gathering(processor, members));
+}
 
 /** The caller keeps the Root from being reclaimed: it is in a call of the object. */
 export async function gather<R>(word: bigint, method: string, args: unknown[]): Promise<R[]> {

@@ -12,7 +12,7 @@
  * knows, and its repair opens the entry. Bits of dead readers are cleared by the host (`orphans.ts`) before their number
  * is used again.
  */
-import { DeadlineError, Mutex, type Processor } from '@k42/rcu';
+import { DeadlineError, MachineClosedError, Mutex, type Processor } from '@k42/rcu';
 import {
   COID_RANGE,
   ENTRY,
@@ -57,8 +57,8 @@ export class GlobalTranslationTable {
   /** Index of each page's first entry, in 64-bit words, as far as this processor has met it; 0 for unknown. */
   readonly #bases: Float64Array;
   readonly #myBit: bigint;
-  /** Nesting of this processor's misses per entry: a miss may lead to a miss on the same object. */
-  readonly #depth = new Map<number, number>();
+  /** Entries this processor is in a miss on, once for each time: one may lead to another, also on the same object. */
+  readonly #held: number[] = [];
   readonly #writersWaiting = new Map<number, Set<() => void>>();
   readonly #writers: (Mutex | undefined)[] = [];
 
@@ -111,35 +111,24 @@ export class GlobalTranslationTable {
 
   /** Enters a miss on an entry. @throws LockDeadlineError if a writer does not let go. */
   readLock(coid: number): void {
-    const depth = this.#depth.get(coid) ?? 0;
-    this.#depth.set(coid, depth + 1);
-    if (depth !== 0) return;
+    if (this.#held.includes(coid)) {
+      this.#held.push(coid);
+      return;
+    }
     const at = this.#long(coid, ENTRY.LOCK);
     // Pairs with #tryWriteLock(): either its compare-and-swap sees our bit and fails, or we see WRITER and step back.
     while ((Atomics.or(this.#longs, at, this.#myBit) & LOCK_WRITER) !== 0n) {
-      this.#leave(coid);
-      try {
-        // The writer holds this mutex, or is dead and its death is repaired now.
-        this.#writersOf(coid).withLock(() => {});
-      } catch (error) {
-        this.#depth.delete(coid);
-        throw error;
-      }
+      this.#clearReader(coid, this.#myBit);
+      // The writer holds this mutex, or is dead and its death is repaired now.
+      this.#writersOf(coid).withLock(() => {});
     }
+    this.#held.push(coid);
   }
 
   readUnlock(coid: number): void {
-    const depth = (this.#depth.get(coid) as number) - 1;
-    if (depth !== 0) {
-      this.#depth.set(coid, depth);
-      return;
-    }
-    this.#depth.delete(coid);
-    this.#leave(coid);
-  }
-
-  #leave(coid: number): void {
-    this.#clearReader(coid, this.#myBit);
+    // Misses are nested: the last one begun ends first.
+    this.#held.pop();
+    if (!this.#held.includes(coid)) this.#clearReader(coid, this.#myBit);
   }
 
   #clearReader(coid: number, reader: bigint): void {
@@ -204,6 +193,7 @@ export class GlobalTranslationTable {
         result = { value: held() };
       });
       if (result !== undefined) return result.value;
+      if (this.#processor.closed) throw new MachineClosedError(`waiting for misses on object ${coid} to end`);
       if (performance.now() > giveUpAt)
         throw new DeadlineError(`misses on object ${coid} to end`, deadlineMs);
       await this.#released(coid);

@@ -33,7 +33,7 @@ function* takeOut(own: Objects): Iterable<Candidate> {
     const word = gtt.root(slot.$coid);
     const rep = records.viewIfAny(word)?.repIfAny();
     if (rep === undefined || rep !== installedRep(slot)) continue;
-    own.reset(slot, records.interface(word));
+    own.reset(slot);
     yield { slot, word };
   }
 }

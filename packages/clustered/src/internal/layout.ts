@@ -38,6 +38,8 @@ const REGION_LINES = 2;
 export const REGIONS_BYTES: number = (1 + PROCESSORS_MAX * REGION_LINES) * LINE_BYTES;
 /** Word 0 of the header: COIDs a region may give out; 0 for the default. */
 export const REGIONS_CAPACITY = 0;
+/** 64-bit word 1 of the header: the set of processors that have this package. */
+export const REGIONS_MEMBERS = 1;
 /** Words of a region's lines. */
 export const REGION = {
   /** Mutex of those who write-lock entries of the region (destroy, swap). */
@@ -58,6 +60,8 @@ export const REGION = {
   RESERVED_LINES: 19,
   /** Unit of the first block of those that the owner has taken off the stack and not put into its lists yet. */
   ARENA_TAKING: 20,
+  /** Roots ever created: makes their stamps unique. */
+  CREATED: 21,
 } as const;
 
 /** First word of a processor number's lines, in a view of 32-bit words, for a block that begins at `base`. */

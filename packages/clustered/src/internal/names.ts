@@ -38,9 +38,10 @@ export class Names {
   readonly #memory: Processor['memory'];
   readonly #base: number;
   readonly #mutex: Mutex;
-  /** By kind and name: all that have been given out, and those whose definition here is the one they were given to. */
+  /** By kind and name: all that have been given out. */
   readonly #numbers = new Map<string, number>();
-  readonly #agreed = new Map<string, number>();
+  /** Of the definitions here, as far as they are the ones their numbers were given to. */
+  readonly #agreed = new Map<Definition, number>();
   /** What the numbers mean here, as far as they have been looked up. */
   readonly #found: (AnyInterface | AnyImplementation | undefined)[] = [];
   /** Numbers read so far. */
@@ -101,15 +102,15 @@ export class Names {
 
   /** Number of a name, given out now if it has none. */
   #numberOf(kind: Kind, definition: Definition): number {
-    const key = `${kind} ${definition.name}`;
-    const known = this.#agreed.get(key);
+    const known = this.#agreed.get(definition);
     if (known !== undefined) return known;
+    const key = `${kind} ${definition.name}`;
     const number = this.#mutex.withLock(() => {
       this.#refresh();
       return this.#numbers.get(key) ?? this.#add(kind, key, definition);
     });
     this.#check(number, kind, definition);
-    this.#agreed.set(key, number);
+    this.#agreed.set(definition, number);
     return number;
   }
 

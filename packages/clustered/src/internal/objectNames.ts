@@ -47,23 +47,16 @@ export class ObjectNames {
 
   /** Gives a name to an object. @throws NameError if another object has it, or the table is full */
   bind(name: string, stored: number): void {
-    this.#mutex.withLock(() => {
-      const known = this.#find(name);
-      if (known === stored) return;
-      if (known !== undefined) throw new NameError(`Another object is named ${JSON.stringify(name)}.`);
-      this.#write(this.#freeEntry(), name, stored);
-    });
+    if (this.bindOrFind(name, stored) !== stored)
+      throw new NameError(`Another object is named ${JSON.stringify(name)}.`);
   }
 
-  /** The object of that name, or the one that `make` makes, named so before anybody else looks. */
-  obtain(name: string, make: () => number): number {
+  /** Gives a name to an object, unless another has it; the one that has it then. @throws NameError if the table is full */
+  bindOrFind(name: string, stored: number): number {
     return this.#mutex.withLock(() => {
       const known = this.#find(name);
-      if (known !== undefined) return known;
-      const free = this.#freeEntry();
-      const stored = make();
-      this.#write(free, name, stored);
-      return stored;
+      if (known === undefined) this.#write(this.#freeEntry(), name, stored);
+      return known ?? stored;
     });
   }
 

@@ -1,7 +1,7 @@
 /**
  * A processor's share of the object system: its Local Translation Table, its region of COIDs, its misses.
  */
-import { type Processor, runGuarded, whenThreadsElapsed } from '@k42/rcu';
+import { isThenable, NotAttachedError, type Processor, runGuarded, whenThreadsElapsed } from '@k42/rcu';
 import { MissError, ObjectGoneError, RegionExhaustedError } from '../errors.ts';
 import type { AnyInterface } from '../interfaces.ts';
 import type { Miss } from '../root.ts';
@@ -19,6 +19,7 @@ import {
   STATE,
 } from './layout.ts';
 import { LocalTranslationTable } from './ltt.ts';
+import { Members } from './members.ts';
 import { Names } from './names.ts';
 import { installRecords, Records } from './records.ts';
 import type { Implementation } from './registry.ts';
@@ -34,12 +35,10 @@ function refuse(served: AnyInterface, method: string, error: unknown): Promise<n
 class DefaultObject implements Interceptor {
   readonly #objects: Objects;
   readonly #slot: AnySlot;
-  readonly #served: AnyInterface;
 
-  constructor(objects: Objects, slot: AnySlot, served: AnyInterface) {
+  constructor(objects: Objects, slot: AnySlot) {
     this.#objects = objects;
     this.#slot = slot;
-    this.#served = served;
   }
 
   intercept(method: string, args: unknown[]): unknown {
@@ -47,24 +46,24 @@ class DefaultObject implements Interceptor {
     try {
       rep = this.#objects.miss(this.#slot);
     } catch (error) {
-      return refuse(this.#served, method, error);
+      return refuse(this.#slot.$served, method, error);
     }
     return callMethod(rep, method, args);
   }
 }
 
-/** Answers calls on a slot whose object is gone, for good. */
-class GoneObject implements Interceptor {
-  readonly #coid: number;
+/** Answers calls on a slot that leads to no object any more, for good: with the error that says why. */
+class DeadEnd implements Interceptor {
   readonly #served: AnyInterface;
+  readonly #error: () => Error;
 
-  constructor(coid: number, served: AnyInterface) {
-    this.#coid = coid;
+  constructor(served: AnyInterface, error: () => Error) {
     this.#served = served;
+    this.#error = error;
   }
 
   intercept(method: string): unknown {
-    return refuse(this.#served, method, new ObjectGoneError(this.#coid));
+    return refuse(this.#served, method, this.#error());
   }
 }
 
@@ -73,6 +72,7 @@ export class Objects {
   readonly gtt: GlobalTranslationTable;
   readonly ltt: LocalTranslationTable;
   readonly records: Records;
+  readonly members: Members;
   /** First word of the regions' block. */
   readonly regions: number;
   /** First word of this processor's lines there. */
@@ -97,20 +97,26 @@ export class Objects {
     this.#proving = memory.proving;
     this.regions = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4;
     this.#region = regionAt(this.regions, number);
+    this.members = new Members(processor);
     this.gtt = new GlobalTranslationTable(processor);
     this.ltt = new LocalTranslationTable(processor.processors);
     this.records = new Records(processor, new Names(processor), new Arena(processor));
     installRecords(processor, this.records);
     this.#firstCoid = number * REGION_ENTRIES + 1;
     this.#used = Atomics.load(this.#words, this.#region + REGION.USED);
-    // Those of an earlier processor of this number died with it.
-    Atomics.store(this.#words, this.#region + REGION.REPS, 0);
+    if (processor.incarnation !== 1) this.#forgetPredecessor();
     this.#collectFree();
+    this.members.join();
     processor.onClose(async () => {
       while (this.#unfinished !== 0)
         await new Promise<void>((resolve) => {
           this.#whenFinished = resolve;
         });
+    });
+    // Nobody asks this thread any more before an object is reclaimed: handles that it keeps must not reach one.
+    processor.onClosed(() => {
+      for (const slot of this.ltt.slots()) this.#end(slot, () => new NotAttachedError());
+      this.ltt.clear();
     });
   }
 
@@ -162,8 +168,26 @@ export class Objects {
   /** A COID of this region that may be given out again; ignored if it has been told before. */
   giveBack(coid: number): void {
     if (this.gtt.state(coid) !== STATE.FREED) return;
+    // Once around: the number has had all the lives that can be told apart, and is given up.
+    if (this.gtt.sequence(coid) === 0) return;
     this.gtt.setState(coid, STATE.FREE);
     this.#free.push(coid);
+  }
+
+  /** Slots and Reps of an earlier processor of this number went with it. */
+  #forgetPredecessor(): void {
+    const { gtt, records, processor } = this;
+    const { number } = processor;
+    Atomics.store(this.#words, this.#region + REGION.REPS, 0);
+    for (const coid of this.coids()) {
+      if (!gtt.isTouchedBy(coid, number)) continue;
+      gtt.forgetTouch(coid, number);
+      if (!records.mayHaveRep(gtt.root(coid), number)) continue;
+      // The lock keeps the record; beyond LIVE nobody asks for Reps any more.
+      gtt.readLock(coid);
+      if (gtt.state(coid) === STATE.LIVE) records.forgetRep(gtt.root(coid), number);
+      gtt.readUnlock(coid);
+    }
   }
 
   /** Finds the free COIDs of an earlier processor of this number. */
@@ -189,7 +213,7 @@ export class Objects {
     let [reps, lines, reservedLines] = [0, 0, 0];
     for (let region = 0; region < this.processor.processors; region++) {
       const at = regionAt(this.regions, region);
-      if (this.processor.isLive(region)) reps += Atomics.load(this.#words, at + REGION.REPS);
+      if (this.members.has(region)) reps += Atomics.load(this.#words, at + REGION.REPS);
       lines += Atomics.load(this.#words, at + REGION.ARENA_LINES);
       reservedLines += Atomics.load(this.#words, at + REGION.RESERVED_LINES);
     }
@@ -222,7 +246,7 @@ export class Objects {
       this.gtt.touch(coid);
       const SlotOf = this.#proving ? served.ProvingSlot : served.Slot;
       const slot = new SlotOf(coid, this.gtt.sequence(coid));
-      this.reset(slot, served);
+      this.reset(slot);
       this.ltt.set(coid, slot);
       return slot;
     } finally {
@@ -231,14 +255,25 @@ export class Objects {
   }
 
   /** Puts the default object back into a slot: the next call misses. */
-  reset(slot: AnySlot, served: AnyInterface): void {
-    slot.$install(new served.Interceptor(new DefaultObject(this, slot, served)));
+  reset(slot: AnySlot): void {
+    slot.$install(new slot.$served.Interceptor(new DefaultObject(this, slot)));
   }
 
   /** Takes a slot out of the table for good: every call through it finds the object gone. */
-  retire(slot: AnySlot, served: AnyInterface): void {
-    slot.$install(new served.Interceptor(new GoneObject(slot.$coid, served)));
+  retire(slot: AnySlot): void {
+    this.#end(slot, () => new ObjectGoneError(slot.$coid));
     this.ltt.remove(slot);
+  }
+
+  #end(slot: AnySlot, error: () => Error): void {
+    slot.$install(new slot.$served.Interceptor(new DeadEnd(slot.$served, error)));
+  }
+
+  /** The Rep of a COID on this processor, made if there is none. @throws ObjectGoneError, NotLoadedError, MissError */
+  rep(coid: number): object {
+    const slot = this.slot(coid);
+    const rep = installedRep(slot);
+    return rep instanceof slot.$served.Interceptor ? this.miss(slot) : rep;
   }
 
   /** Handles a miss: gives the Rep to run the call on, installed unless the Root said otherwise. */
@@ -269,7 +304,7 @@ export class Objects {
     } catch (error) {
       throw new MissError(coid, name, { cause: error });
     }
-    if (typeof rep !== 'object' || rep === null) throw new MissError(coid, name);
+    if (typeof rep !== 'object' || rep === null || isThenable(rep)) throw new MissError(coid, name);
     return { rep, install: miss.install };
   }
 
@@ -315,8 +350,15 @@ export class Objects {
 
   /** Frees a Root nobody can reach any more: its own resources, then its record and state. */
   reclaim(word: bigint): void {
+    this.cleanUp(word);
     runGuarded(() => this.records.view(word).reclaim());
     this.discard(word);
+  }
+
+  /** Has this processor's view of a Root that nobody uses any more, if there is one, free what it holds here. */
+  cleanUp(word: bigint): void {
+    const root = this.records.viewIfAny(word);
+    if (root !== undefined) runGuarded(() => root.cleanUp());
   }
 
   /** Frees the record and state of a Root nobody can reach any more, and nothing that it owns. */

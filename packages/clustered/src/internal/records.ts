@@ -8,7 +8,7 @@
  * Record, state and the words that lead to the shares are one block of the creator's arena. A share is made where and when
  * it is first used, from the arena of the processor that does.
  */
-import { currentProcessor, InvalidArgumentError, type Processor } from '@k42/rcu';
+import { currentProcessor, InvalidArgumentError, isThenable, type Processor } from '@k42/rcu';
 import type { AnyInterface } from '../interfaces.ts';
 import type { Root, RootContext } from '../root.ts';
 import type { Arena } from './arena.ts';
@@ -27,13 +27,6 @@ import type { AnyImplementation, Implementation } from './registry.ts';
 import { bit, members } from './sets.ts';
 
 const STAMP_PROCESSORS = 64;
-
-interface View {
-  readonly word: bigint;
-  readonly root: Root<object>;
-  /** Whether the Root has noted a Rep here. */
-  hasRep: boolean;
-}
 
 /** A record, with the numbers of the names in it. */
 export interface RecordView {
@@ -56,15 +49,18 @@ export class Records {
   /** Counts the Reps of this processor. */
   readonly #repsWord: number;
   /** By record unit. A record that was freed and reused has another stamp, and its old view is replaced. */
-  readonly #views = new Map<number, View>();
-  #created = 0;
+  readonly #views = new Map<number, Root<object>>();
+  /** Word in which this number's creations are counted, whoever has it. */
+  readonly #createdWord: number;
 
   constructor(processor: Processor, names: Names, arena: Arena) {
     this.#processor = processor;
     this.#names = names;
     this.#arena = arena;
     const { memory, number } = processor;
-    this.#repsWord = regionAt(memory.block(REGIONS_NAME, REGIONS_BYTES) / 4, number) + REGION.REPS;
+    const region = regionAt(memory.block(REGIONS_NAME, REGIONS_BYTES) / 4, number);
+    this.#repsWord = region + REGION.REPS;
+    this.#createdWord = region + REGION.CREATED;
   }
 
   /** Makes the record and state of a new Root, known to nobody yet. @throws what `initialise` throws; nothing is left. */
@@ -77,7 +73,7 @@ export class Records {
     const interfaceNumber = this.#names.numberOfInterface(asInterface);
     const shares = shareBytes === 0 ? 0 : Math.ceil(this.#processor.processors / clusterSize);
     const record = this.#arena.allocate(blockBytes(stateBytes, shares));
-    const stamp = (++this.#created * STAMP_PROCESSORS + this.#processor.number) | 0;
+    const stamp = this.#nextStamp();
     const at = record / 4;
     // Plain stores: whoever puts the Root word where others find it publishes them with that atomic access.
     memory.i32[at + RECORD.STAMP] = stamp;
@@ -91,7 +87,11 @@ export class Records {
     const context = new Context(this.#processor, this.#arena, word);
     const allocated = context.recordAllocations();
     try {
-      implementation.initialise(context, argument);
+      const initialised: unknown = implementation.initialise(context, argument);
+      if (isThenable(initialised))
+        throw new InvalidArgumentError(
+          `initialise of ${implementation.name} is asynchronous; it must not be.`,
+        );
     } catch (error) {
       for (const [offset, bytes] of allocated) this.#arena.free(offset, bytes);
       this.free(word);
@@ -101,20 +101,28 @@ export class Records {
     return word;
   }
 
+  #nextStamp(): number {
+    const { i32 } = this.#processor.memory;
+    // Plain: nobody else writes it, and whoever has the number next comes later.
+    const created = ((i32[this.#createdWord] as number) + 1) | 0;
+    i32[this.#createdWord] = created;
+    return Math.imul(created, STAMP_PROCESSORS) | this.#processor.number;
+  }
+
   /** This processor's view of a Root. The caller keeps the record alive (entry lock, thread, or a swap in progress). */
   view(word: bigint): Root<object> {
     const unit = unitOf(word);
     const known = this.#views.get(unit);
-    if (known !== undefined && known.word === word) return known.root;
+    if (known !== undefined && known.context.rootWord === word) return known;
     const root = new (this.implementation(word).Root)(new Context(this.#processor, this.#arena, word));
-    this.#views.set(unit, { word, root, hasRep: false });
+    this.#views.set(unit, root);
     return root;
   }
 
   /** This processor's view of a Root, if it has one. */
   viewIfAny(word: bigint): Root<object> | undefined {
     const known = this.#views.get(unitOf(word));
-    return known?.word === word ? known.root : undefined;
+    return known?.context.rootWord === word ? known : undefined;
   }
 
   /** The implementation of a Root. @throws NotLoadedError, DefinitionMismatchError */
@@ -161,15 +169,21 @@ export class Records {
     this.#noteRep(word, false);
   }
 
+  /** Whether a processor may have a Rep. A look at a record that may be somebody else's by now. */
+  mayHaveRep(word: bigint, number: number): boolean {
+    const at = this.#repsIndex(word) * 2 + (number >>> 5);
+    return ((this.#processor.memory.i32[at] as number) & (1 << (number & 31))) !== 0;
+  }
+
   /** Notes that a processor that is gone has no Rep any more. */
   forgetRep(word: bigint, number: number): void {
     Atomics.and(this.#processor.memory.i64, this.#repsIndex(word), ~bit(number));
   }
 
   #noteRep(word: bigint, hasRep: boolean): void {
-    const view = this.#views.get(unitOf(word));
-    if (view?.word !== word || view.hasRep === hasRep) return;
-    view.hasRep = hasRep;
+    const view = this.viewIfAny(word);
+    if (view === undefined || view.repNoted === hasRep) return;
+    view.repNoted = hasRep;
     this.#countReps(hasRep ? 1 : -1);
   }
 
@@ -193,10 +207,10 @@ export class Records {
 
   /** Forgets this processor's view of a Root, and its Rep with it. */
   forget(word: bigint): void {
-    const known = this.#views.get(unitOf(word));
-    if (known?.word !== word) return;
+    const known = this.viewIfAny(word);
+    if (known === undefined) return;
     this.#views.delete(unitOf(word));
-    if (known.hasRep) this.#countReps(-1);
+    if (known.repNoted) this.#countReps(-1);
   }
 
   /** Frees a Root's record, state and shares: nobody may reach them any more. */

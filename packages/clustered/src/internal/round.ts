@@ -3,6 +3,7 @@
  * when all have answered for an object, or are gone.
  */
 import type { Processor } from '@k42/rcu';
+import type { Members } from './members.ts';
 
 /** How a processor answers: it gives the COIDs for which its answer is there, at once or bit by bit. */
 export type Answerer = (
@@ -27,12 +28,14 @@ interface Asked<T> {
 
 export class Round<T extends Named> {
   readonly #processor: Processor;
+  readonly #members: Members;
   readonly #topic: string;
   readonly #answerHere: Answerer;
   readonly #asked = new Map<number, Asked<T>>();
 
-  constructor(processor: Processor, topic: string, answerHere: Answerer) {
+  constructor(processor: Processor, members: Members, topic: string, answerHere: Answerer) {
     this.#processor = processor;
+    this.#members = members;
     this.#topic = topic;
     this.#answerHere = answerHere;
     processor.onSystemMessage(topic, (from, items) => {
@@ -59,7 +62,7 @@ export class Round<T extends Named> {
     for (const [to, message] of elsewhere) {
       this.#processor.post(to, this.#topic, message);
       // One that is gone gets nothing, and is not announced again.
-      if (!this.#processor.isLive(to)) this.#answered(coidsOf(message), to);
+      if (!this.#members.has(to)) this.#answered(coidsOf(message), to);
     }
     if (here.length !== 0) this.#answerHere(here, number, (coids) => this.#answered(coids, number));
   }

@@ -1,5 +1,4 @@
 /** Sets of processors, as the bits of one 64-bit word. */
-import { currentProcessor } from '@k42/rcu';
 
 export function bit(processor: number): bigint {
   return 1n << BigInt(processor);
@@ -11,10 +10,4 @@ export function members(set: bigint): number[] {
   for (let number = 0, rest = set; rest !== 0n; number++, rest >>= 1n)
     if ((rest & 1n) === 1n) numbers.push(number);
   return numbers;
-}
-
-/** A set without the processors that are gone. */
-export function liveMembers(set: bigint): number[] {
-  const processor = currentProcessor();
-  return members(set).filter((number) => processor.isLive(number));
 }

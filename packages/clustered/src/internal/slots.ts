@@ -3,6 +3,7 @@
  *
  * The field names carry a `$` so that no interface method can collide with them.
  */
+import type { AnyInterface } from '../interfaces.ts';
 import type { OpenCalls } from './openCalls.ts';
 
 /** How a method answers: in its turn, by a promise, or by an iterator that is used beyond it. */
@@ -32,6 +33,8 @@ export interface AnySlot {
   readonly $coid: number;
   /** The entry's sequence number when the slot was made: a slot never reaches the object that reuses its COID. */
   readonly $sequence: number;
+  /** The interface; the same for all slots of a class. */
+  readonly $served: AnyInterface;
   /** Calls of waiting methods and iterators that are open; none has been counted while it is undefined. */
   $open: OpenCalls | undefined;
   /** Only where the machine proves: the Rep itself, of which `$rep` gives a guarded view. */

@@ -4,8 +4,8 @@
 import { claimPackage, currentProcessor, onAttach, type Processor } from '@k42/rcu';
 import { handOverOnDeparture } from './departures.ts';
 import { Destruction } from './destruction.ts';
+import { installGathering } from './gather.ts';
 import { COID_RANGE, STATE } from './layout.ts';
-import type { Page } from './ltt.ts';
 import { ObjectNames } from './objectNames.ts';
 import { Objects } from './objects.ts';
 import { adoptOrphans } from './orphans.ts';
@@ -20,18 +20,30 @@ interface System {
 }
 
 let current: System | undefined;
-/** Pages of the current processor's Local Translation Table; a module variable because `DREF` reads it on every call. */
-export let pages: Page[] = [];
 
 onAttach((processor) => {
   const objects = new Objects(processor);
   const destruction = new Destruction(objects);
   const names = new ObjectNames(processor, (stored) => isStoredLive(objects, stored));
+  installGathering(processor, objects.members);
   adoptOrphans(objects, destruction);
   handOverOnDeparture(objects);
   current = { processor, objects, destruction, names };
-  pages = objects.ltt.pages;
+  if (processor.number !== 0 && !objects.members.has(0)) void loadOnHost(processor);
 });
+
+/** The host puts in order what the dead leave, also where it uses no objects itself. */
+async function loadOnHost(processor: Processor): Promise<void> {
+  try {
+    await processor.load(import.meta.url);
+  } catch (error) {
+    if (processor.closed) return;
+    process.emitWarning(
+      `The host cannot load @k42/clustered, so nobody puts in order what a dying processor leaves: ${error}`,
+      'K42Warning',
+    );
+  }
+}
 
 /** @throws NotAttachedError */
 function system(): System {
@@ -67,11 +79,14 @@ export function coidOf(stored: number): number {
 
 function isStoredLive({ gtt }: Objects, stored: number): boolean {
   const coid = coidOf(stored);
+  const sequence = Math.floor(stored / COID_RANGE);
   return (
     Number.isSafeInteger(stored) &&
     gtt.has(coid) &&
-    gtt.sequence(coid) === Math.floor(stored / COID_RANGE) &&
-    gtt.state(coid) === STATE.LIVE
+    gtt.sequence(coid) === sequence &&
+    gtt.state(coid) === STATE.LIVE &&
+    // Again: a life may have passed in between.
+    gtt.sequence(coid) === sequence
   );
 }
 
