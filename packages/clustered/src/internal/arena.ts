@@ -298,6 +298,8 @@ export class Arena {
       last = chunk;
       unit = i32[start / 4 + CHUNK.NEXT] as number;
     }
+    for (const chunk of [...this.#chunks.values()])
+      if (chunk.used === 0 && chunk.size.roomy.length > 1) this.#removeChunk(chunk);
   }
 
   /** What others had given back, also what the earlier one was just putting into its lists: a block may be in both. */

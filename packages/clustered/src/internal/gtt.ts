@@ -120,7 +120,10 @@ export class GlobalTranslationTable {
     while ((Atomics.or(this.#longs, at, this.#myBit) & LOCK_WRITER) !== 0n) {
       this.#clearReader(coid, this.#myBit);
       // The writer holds this mutex, or is dead and its death is repaired now.
-      this.#writersOf(coid).withLock(() => {});
+      this.#writersOf(coid).withLock(() => {
+        if ((Atomics.load(this.#longs, at) & LOCK_WRITER) !== 0n)
+          throw new Error(`@k42/clustered invariant: object ${coid} is locked for writing by nobody`);
+      });
     }
     this.#held.push(coid);
   }

@@ -115,6 +115,8 @@ export class Records {
     const known = this.#views.get(unit);
     if (known !== undefined && known.context.rootWord === word) return known;
     const root = new (this.implementation(word).Root)(new Context(this.#processor, this.#arena, word));
+    // The record has been freed and given out again before this processor was told to forget the old view.
+    if (known !== undefined) this.forget(known.context.rootWord);
     this.#views.set(unit, root);
     return root;
   }
