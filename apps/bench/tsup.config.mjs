@@ -1,3 +1,10 @@
 import { bundle } from '@k42/tooling/tsup';
 
-export default bundle(['src/main.ts', 'src/instance.ts', 'src/grace.ts']);
+export default bundle([
+  'src/main.ts',
+  'src/instance.ts',
+  'src/grace.ts',
+  'src/dispatch.ts',
+  'src/counter.ts',
+  'src/objects.ts',
+]);

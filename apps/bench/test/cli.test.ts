@@ -63,6 +63,9 @@ test('--list and --help', async () => {
     'main',
     'postmark',
     'grace',
+    'dispatch',
+    'counter',
+    'objects',
     '',
   ]);
   const { status, out } = await bench('postmark', '--help');

@@ -3,9 +3,10 @@
  * Method: all its measurements on real machines, with sizes that prove nothing about time; then invented findings.
  */
 import { describe, expect, test } from 'vitest';
-import { type Finding, ratios, row } from '../src/suites/grace/finding.ts';
+import { type Finding, ratios, row } from '../src/measure/finding.ts';
+import type { Measurement } from '../src/measure/findings.ts';
 import { type GraceSizes, QUICK } from '../src/suites/grace/sizes.ts';
-import { type Measurement, runGrace } from '../src/suites/grace.ts';
+import { runGrace } from '../src/suites/grace.ts';
 import { silentContext } from './support.ts';
 
 const TINY: GraceSizes = {
@@ -65,7 +66,7 @@ test('every claim, and every figure a number', async () => {
 });
 
 describe('invented findings', () => {
-  const run = (measure: Measurement[1]): ReturnType<typeof runGrace> =>
+  const run = (measure: Measurement<GraceSizes>[1]): ReturnType<typeof runGrace> =>
     runGrace(QUICK, silentContext(), [['invented', measure]]);
   const finding = (faults: string[]): Finding => ({ rows: [row('a', 'b', 'ns', [1])], claims: [], faults });
 

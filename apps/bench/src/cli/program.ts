@@ -8,15 +8,25 @@
 import { Command, CommanderError } from 'commander';
 import { type BenchError, BenchOptionError, BenchSuiteError, toBenchError } from '../errors.ts';
 import { openFleet } from '../fleet.ts';
+import { counterSuite } from '../suites/counter.ts';
+import { dispatchSuite } from '../suites/dispatch.ts';
 import { graceSuite } from '../suites/grace.ts';
 import { mainJob } from '../suites/mainJob.ts';
+import { objectsSuite } from '../suites/objects.ts';
 import { postmarkSuite } from '../suites/postmark.ts';
 import type { Outcome, Suite } from '../suites/suite.ts';
 import { openProgress, type ProgressDisplay } from './progress.ts';
 import { endOnSignals } from './temporary.ts';
 
 /** The first one is run when none is named. */
-const SUITES: readonly Suite[] = [mainJob, postmarkSuite, graceSuite];
+const SUITES: readonly Suite[] = [
+  mainJob,
+  postmarkSuite,
+  graceSuite,
+  dispatchSuite,
+  counterSuite,
+  objectsSuite,
+];
 
 /** @param args what follows the program's name; the exit status */
 export async function runProgram(args: readonly string[]): Promise<number> {

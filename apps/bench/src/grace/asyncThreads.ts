@@ -5,8 +5,8 @@
  * each in the source, as in `syncThreads.ts`. A pair is measured one right after the other, so that their ratio within a repeat tells.
  */
 import { spawn } from '@k42/rcu';
+import { nanosecondsEach, sampleEach } from '../measure/timing.ts';
 import { besideAnother } from './syncThreads.ts';
-import { nanosecondsEach, sampleEach } from './timing.ts';
 
 export interface AsyncThreadSpec {
   readonly repeats: number;

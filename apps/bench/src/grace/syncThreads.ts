@@ -9,7 +9,7 @@
  * first repeat, which does not count: as in an application.
  */
 import { spawn } from '@k42/rcu';
-import { nanosecondsEach, sampleEach } from './timing.ts';
+import { nanosecondsEach, sampleEach } from '../measure/timing.ts';
 
 export interface SyncThreadSpec {
   readonly repeats: number;

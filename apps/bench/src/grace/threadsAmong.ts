@@ -10,7 +10,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rcu, spawn } from '@k42/rcu';
 import { median } from 'simple-statistics';
 import { BenchWrongResultError } from '../errors.ts';
-import { nanosecondsEach, rotated } from './timing.ts';
+import { nanosecondsEach, rotated } from '../measure/timing.ts';
 
 export interface ThreadsAmongSpec {
   /** Numbers of live threads. */

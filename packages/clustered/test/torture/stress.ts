@@ -23,7 +23,7 @@ import { randomFrom } from './random.ts';
 const PROGRAM = new URL('../programs/stress.ts', import.meta.url);
 const PROCESSORS = 4;
 /** Each action is done so often, at least. */
-const LEAST = 1000;
+const LEAST = 2500;
 
 export function stress(seed: number): Promise<Counts> {
   return onMachine({ processors: PROCESSORS, program: PROGRAM }, async (machine) => {

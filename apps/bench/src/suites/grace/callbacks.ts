@@ -4,7 +4,7 @@
 import { measuredClaim } from '../../cli/document.ts';
 import type { FloodResult } from '../../grace/flood.ts';
 import { type GraceProgram, onMachine } from '../../graceMachine.ts';
-import { type Finding, row } from './finding.ts';
+import { type Finding, row } from '../../measure/finding.ts';
 import type { GraceSizes } from './sizes.ts';
 import { underReaders } from './synchronize.ts';
 

@@ -8,9 +8,9 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { rcu } from '@k42/rcu';
 import { max, median, quantile } from 'simple-statistics';
 import { measuredClaim } from '../../cli/document.ts';
-import { nanosecondsEach } from '../../grace/timing.ts';
 import { type GraceProgram, onMachine } from '../../graceMachine.ts';
-import { type Finding, type Row, ratios, row } from './finding.ts';
+import { type Finding, type Row, ratios, row } from '../../measure/finding.ts';
+import { nanosecondsEach } from '../../measure/timing.ts';
 import type { GraceSizes } from './sizes.ts';
 
 const READERS = 8;

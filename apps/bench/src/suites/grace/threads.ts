@@ -3,7 +3,7 @@
  */
 import { measuredClaim } from '../../cli/document.ts';
 import { type GraceProgram, onMachine } from '../../graceMachine.ts';
-import { type Finding, ratios, row } from './finding.ts';
+import { type Finding, ratios, row } from '../../measure/finding.ts';
 import type { GraceSizes } from './sizes.ts';
 
 /** Where it is measured: a fresh worker. The host waits meanwhile. */

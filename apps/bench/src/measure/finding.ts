@@ -1,7 +1,7 @@
 /**
- * What one measurement of the suite `grace` finds: rows for people and scripts, and the claims that they bear out or not.
+ * What one measurement of a suite finds: rows for people and scripts, and the claims that they bear out or not.
  */
-import { type Claim, type Spread, spreadOf } from '../../cli/document.ts';
+import { type Claim, type Spread, spreadOf } from '../cli/document.ts';
 
 export interface Row {
   /** What is measured, as in the id of its claim. */
