@@ -64,8 +64,7 @@ export class Arena {
   readonly #sizes: Size[] = [];
   #first: Chunk | undefined;
 
-  constructor(processor: Processor) {
-    const { memory, number } = processor;
+  constructor({ memory, number }: Pick<Processor, 'memory' | 'number'>) {
     this.#memory = memory;
     this.#number = number;
     this.#map = memory.block(ARENA_MAP_NAME, Math.ceil(memory.buffer.byteLength / CHUNK_BYTES) * 4) / 4;

@@ -17,6 +17,7 @@ import {
   objectNamed,
   obtain,
   reviveCoid,
+  reviveHandle,
   type StoredCoid,
   storeCoid,
   unnameObject,
@@ -142,22 +143,21 @@ class Model {
 
   #use(made: Made | undefined): void {
     if (made === undefined) return;
-    for (const call of [
-      () => made.handle.identity(),
-      () => handle(reviveCoid(made.stored)).identity(),
-      () => handle(made.coid).identity(),
-    ]) {
-      let found: unknown;
-      const error = thrown(() => {
-        found = call();
-      });
-      const owner = this.#made.find(({ alive, coid }) => alive && coid === made.coid);
-      // A bare number reaches whoever has it now.
-      const isBare = String(call).includes('handle(made.coid)');
-      const expected = isBare ? owner?.identity : made.alive ? made.identity : undefined;
-      const said = `${call} gave ${found ?? error}, not ${expected ?? GONE}`;
-      check(expected === undefined ? error === GONE : found === expected, said);
-    }
+    const owner = this.#made.find(({ alive, coid }) => alive && coid === made.coid);
+    const mine = made.alive ? made.identity : undefined;
+    this.#calls('a kept handle', () => made.handle, mine);
+    this.#calls('a revived number', () => handle(reviveCoid(made.stored)), mine);
+    this.#calls('a revived handle', () => reviveHandle(made.stored), mine);
+    this.#calls('a bare number, which is whose it is now', () => handle(made.coid), owner?.identity);
+  }
+
+  #calls(what: string, find: () => Thing, expected: number | undefined): void {
+    let found: unknown;
+    const error = thrown(() => {
+      found = find().identity();
+    });
+    const isRight = expected === undefined ? error === GONE : found === expected;
+    check(isRight, `${what} gave ${found ?? error}, not ${expected ?? GONE}`);
   }
 
   async #destroy(first: number, many: number): Promise<void> {

@@ -13,7 +13,7 @@ export async function shortForm(
   return `${error}\nreplay: K42_SEED=${SEED} npx -y pnpm@12 --filter @k42/clustered test test/${file}`;
 }
 
-/** One test for each of some scenarios, two at a time. */
+/** One test for each of some scenarios. */
 export function testScenarios(file: string, named: Readonly<Record<string, string>>): void {
   for (const [scenario, what] of Object.entries(named)) {
     test(what, { timeout: 70_000 }, async () => {
