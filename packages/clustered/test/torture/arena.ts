@@ -67,8 +67,8 @@ interface Block {
 }
 
 /** What an arena asks of a processor. */
-function part(memory: MachineMemory, number: number): Processor {
-  return { memory, number } as Processor;
+function part(memory: MachineMemory, number: number): Pick<Processor, 'memory' | 'number'> {
+  return { memory, number };
 }
 
 class Model {
