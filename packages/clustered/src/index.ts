@@ -24,6 +24,7 @@ export {
 export { liveObjects, type ObjectCounts, type ObjectInfo, objectCounts } from './introspection.ts';
 export { defineLayout, type Field, type FieldType, type Layout } from './layout.ts';
 export {
+  type Argument,
   type Coid,
   configureObjects,
   create,

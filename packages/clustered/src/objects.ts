@@ -22,15 +22,19 @@ export type Coid<T extends object> = number & { readonly [INTERFACE]: T };
 /** A COID together with its sequence number, in one number (below 2^53): safe to keep beyond the object's life. */
 export type StoredCoid<T extends object> = number & { readonly [STORED]: T };
 
+/** What an implementation is given: nothing may stand for an argument that may be undefined. */
+export type Argument<A> = undefined extends A ? [argument?: A] : [argument: A];
+
 /**
  * Makes an object on the calling processor, from its own region of COIDs and its own arena. Cost: one small block of
  * machine memory and a few atomic stores; Reps are made later, where the object is called.
  * @throws RegionExhaustedError, OutOfMachineMemoryError, NotAttachedError, InvalidArgumentError (sizes), DefinitionMismatchError, or
  *   what `initialise` throws; nothing is left behind then.
  */
-export function create<T extends object>(implementation: Implementation<T, void>): Coid<T>;
-export function create<T extends object, A>(implementation: Implementation<T, A>, argument: A): Coid<T>;
-export function create<T extends object, A>(implementation: Implementation<T, A>, argument?: A): Coid<T> {
+export function create<T extends object, A>(
+  implementation: Implementation<T, A>,
+  ...[argument]: Argument<A>
+): Coid<T> {
   return objects().create(implementation, argument as A) as Coid<T>;
 }
 
@@ -144,16 +148,10 @@ export function objectNamed<T extends object>(name: string, asInterface: Interfa
  * first; what the others have made for it is destroyed again.
  * @throws as `create` and `objectNamed`
  */
-export function obtain<T extends object>(name: string, implementation: Implementation<T, void>): Coid<T>;
 export function obtain<T extends object, A>(
   name: string,
   implementation: Implementation<T, A>,
-  argument: A,
-): Coid<T>;
-export function obtain<T extends object, A>(
-  name: string,
-  implementation: Implementation<T, A>,
-  argument?: A,
+  ...[argument]: Argument<A>
 ): Coid<T> {
   checkObjectName(name);
   const known = objectNames().find(name);
