@@ -32,7 +32,7 @@ const bytes = (text: string): Uint8Array => Buffer.from(text);
 const text = (value: Uint8Array | undefined): string | undefined =>
   value === undefined ? undefined : Buffer.from(value).toString();
 /** Half of them in the middle of a change, as a rule. */
-const KILLS = Number(process.env.K42_KILLS ?? 16);
+const KILLS = Number(process.env.K42_KILLS ?? 5);
 
 describe.each(IMPLEMENTATIONS)('%s', (_name, implementation, options) => {
   let machine: Machine;
