@@ -152,16 +152,15 @@ export function defineInterface<T extends object>(name: string, methods: Methods
   for (const [method, declaration] of Object.entries(methods as Readonly<Record<string, unknown>>))
     declared[method] = checkMethod(name, method, declaration);
   const Interceptor = makeInterceptorClass(name, declared);
+  const served = (): AnyInterface => defined;
   const defined: Interface<T> = {
     name,
     methods: declared,
     fingerprint: fingerprint(Object.entries(declared).toSorted(([a], [b]) => (a < b ? -1 : 1))),
-    Slot: makeSlotClass(name, declared, Interceptor),
-    ProvingSlot: makeProvingSlotClass(name, declared),
+    Slot: makeSlotClass(name, declared, served, Interceptor),
+    ProvingSlot: makeProvingSlotClass(name, declared, served),
     Interceptor,
   };
-  for (const { prototype } of [defined.Slot, defined.ProvingSlot])
-    Object.defineProperty(prototype, '$served', { value: defined });
   interfaces.set(name, defined);
   return defined;
 }

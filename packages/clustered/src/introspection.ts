@@ -1,7 +1,7 @@
 /**
  * What objects there are, and what they use. For people, tests and tools: everything here is a moment's picture.
  */
-import { REGION_LOG2, STATE } from './internal/layout.ts';
+import { STATE } from './internal/layout.ts';
 import type { Objects } from './internal/objects.ts';
 import { objectNames, objects, toStored } from './internal/system.ts';
 import type { Coid } from './objects.ts';
@@ -84,7 +84,7 @@ function describe(
       names: names.get(toStored(coid, sequence)) ?? [],
       interface: records.nameOf(record.interface),
       implementation: records.nameOf(record.implementation),
-      home: coid >>> REGION_LOG2,
+      home: gtt.format.region(coid),
       touched: present.of(touched),
       reps: present.of(record.reps),
       stateBytes: record.stateBytes,

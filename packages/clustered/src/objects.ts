@@ -9,8 +9,8 @@ import { NameError, ObjectGoneError } from './errors.ts';
 import type { Implementation } from './implementations.ts';
 import type { Interface } from './interfaces.ts';
 import { dropIdle } from './internal/idle.ts';
-import { PAGE_LOG2, PAGE_MASK, REGION_ENTRIES } from './internal/layout.ts';
-import { pages } from './internal/ltt.ts';
+import { REGION_ENTRIES } from './internal/layout.ts';
+import { nearRep } from './internal/ltt.ts';
 import { coidOf, destruction, isLive, objectNames, objects, toStored } from './internal/system.ts';
 
 declare const INTERFACE: unique symbol;
@@ -53,12 +53,12 @@ export function handle<T extends object>(coid: Coid<T>): T {
 /**
  * The calling processor's Rep of an object (the paper's form): `DREF(coid).method()`. Legal only inside a thread
  * (`spawn`), and what it returns only until that thread ends: `prove: true` of the machine checks it, nothing else does.
- * Cost: two look-ups, the first time a miss. A number that never was a COID, but has one in its low bits, is not noticed.
+ * Cost: a look into an array, the first time a miss.
  * @throws ObjectGoneError, NotLoadedError, NotAttachedError on first use of the COID here; OutsideThreadError in prove mode
  */
 export function DREF<T extends object>(coid: Coid<T>): T {
-  const slot = pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
-  return (slot === undefined ? firstUse(coid) : slot.$rep) as T;
+  const rep = nearRep(coid);
+  return (rep === undefined ? firstUse(coid) : rep) as T;
 }
 
 function firstUse(coid: number): object {

@@ -1,9 +1,11 @@
 /**
  * A call through a handle, and by `DREF`, beside a direct one and the usual ways to have something in between.
  *
- * All go to objects of one class, at sites that meet nothing else. What stands between the caller and the object:
- * - `direct`: nothing; a method call on a plain object;
+ * All go to the same Reps, which are of one class, at sites that meet nothing else. The objects are in use already: their first
+ * calls were made elsewhere. What stands between the caller and the Rep:
+ * - `direct`: nothing; a method call;
  * - `handle`, `dref`: what is measured; `dref` within a thread;
+ * - `handleFirst`: the same as `handle`, at a site that also made the first calls, and so has met the default object;
  * - `forwarder`: an object in front, written by hand;
  * - `rwLock`: a reader-writer lock, held for reading during the call, never wanted by a writer;
  * - `proxy`: a `Proxy` whose trap gives a function made beforehand;
@@ -15,7 +17,7 @@ import { currentProcessor, spawn } from '@k42/rcu';
 import { RwLock } from '@k42/rcu/locks';
 import { sampleRepeats } from '../measure/timing.ts';
 import { type Pass, timePasses, WARM_UPS } from './passes.ts';
-import { createObjects, Forwarder, plainObjects, type Shift, strayCalls, VARIETIES } from './shift.ts';
+import { createObjects, Forwarder, makeFirstCalls, type Shift, strayCalls, VARIETIES } from './shift.ts';
 
 export interface CallSpec {
   readonly repeats: number;
@@ -23,7 +25,7 @@ export interface CallSpec {
   readonly calls: number;
 }
 
-export type Way = 'direct' | 'handle' | 'dref' | 'forwarder' | 'rwLock' | 'proxy' | 'emitter';
+export type Way = 'direct' | 'handle' | 'handleFirst' | 'dref' | 'forwarder' | 'rwLock' | 'proxy' | 'emitter';
 
 export interface CallResult {
   /** Nanoseconds per call, a sample per repeat. */
@@ -35,10 +37,13 @@ export interface CallResult {
 /** Called by name, on a processor with nothing else to do. */
 export async function timeCalls({ repeats, calls }: CallSpec): Promise<CallResult> {
   const coids = createObjects(VARIETIES.slice(0, 1));
-  const passes = makePasses(coids);
+  const unused = createObjects(VARIETIES.slice(0, 1));
+  makeFirstCalls(coids);
+  const passes = makePasses(coids, unused);
   const measure: Record<Way, () => number> = {
     direct: () => timePasses(calls, passes.direct),
     handle: () => timePasses(calls, passes.handle),
+    handleFirst: () => timePasses(calls, passes.handleFirst),
     dref: () => spawn(() => timePasses(calls, passes.dref)),
     forwarder: () => timePasses(calls, passes.forwarder),
     rwLock: () => timePasses(calls / 10, passes.rwLock),
@@ -46,26 +51,32 @@ export async function timeCalls({ repeats, calls }: CallSpec): Promise<CallResul
     emitter: () => timePasses(calls / 10, passes.emitter),
   };
   const samples = await sampleRepeats(measure, { repeats, warmUps: WARM_UPS });
-  return { samples, strays: strayCalls(coids) };
+  return { samples, strays: strayCalls(coids) + strayCalls(unused) };
 }
 
-function makePasses(coids: readonly Coid<Shift>[]): Record<Way, Pass> {
-  const plain = plainObjects(VARIETIES.slice(0, 1));
+function makePasses(coids: readonly Coid<Shift>[], unused: readonly Coid<Shift>[]): Record<Way, Pass> {
+  const reps = spawn(() => coids.map((coid) => DREF(coid)));
   const handles = coids.map((coid) => handle(coid));
-  const forwarders = plain.map((object) => new Forwarder(object));
-  const proxies = plain.map(proxyOf);
+  const unusedHandles = unused.map((coid) => handle(coid));
+  const forwarders = reps.map((object) => new Forwarder(object));
+  const proxies = reps.map(proxyOf);
   const lock = makeLock();
   const heard = { done: 0 };
-  const emitters = plain.map((object) => emitterOf(object, heard));
+  const emitters = reps.map((object) => emitterOf(object, heard));
   return {
     direct: () => {
       let done = 0;
-      for (const object of plain) done += object.shift(1);
+      for (const object of reps) done += object.shift(1);
       return done;
     },
     handle: () => {
       let done = 0;
       for (const object of handles) done += object.shift(1);
+      return done;
+    },
+    handleFirst: () => {
+      let done = 0;
+      for (const object of unusedHandles) done += object.shift(1);
       return done;
     },
     dref: () => {
@@ -80,7 +91,7 @@ function makePasses(coids: readonly Coid<Shift>[]): Record<Way, Pass> {
     },
     rwLock: () => {
       let done = 0;
-      for (const object of plain) {
+      for (const object of reps) {
         lock.readLock();
         try {
           done += object.shift(1);

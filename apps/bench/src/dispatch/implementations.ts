@@ -3,8 +3,8 @@
  *
  * `timeMet`: a site that has met a number of them, one after the other. The default object is one of them, since every
  * object's first call finds it. Then the site goes on with objects of the last one (`last`), and with objects of all in turn
- * (`turns`). `timeAlone`: sites that meet one implementation each, while all eight are called at another site of the same
- * thread, which was compiled before.
+ * (`turns`). `timeAlone`: sites that meet one implementation each, of objects in use already, while all eight are called at
+ * another site of the same thread, which was compiled before.
  *
  * In each case through handles, through forwarders written by hand, and directly: what V8 makes of the same classes.
  */
@@ -14,6 +14,7 @@ import { type Pass, timePasses, WARM_UPS } from './passes.ts';
 import {
   createObjects,
   Forwarder,
+  makeFirstCalls,
   OBJECTS,
   plainObjects,
   type Shift,
@@ -141,6 +142,7 @@ export async function timeAlone({
   const all = makeObjects(VARIETIES);
   meet(all, calls);
   const [first, eighth] = [makeObjects(VARIETIES.slice(0, 1)), makeObjects(VARIETIES.slice(-1))];
+  for (const { coids } of [first, eighth]) makeFirstCalls(coids);
   /** With the other site in use in between. */
   const beside = (pass: Pass): number => {
     passDirect(all.plain);

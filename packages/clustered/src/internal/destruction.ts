@@ -19,7 +19,7 @@ import { type Processor, rcu, runGuarded } from '@k42/rcu';
 import { DestroyDeadlineError, ObjectGoneError } from '../errors.ts';
 import { Root } from '../root.ts';
 import { Batch } from './batch.ts';
-import { REGION_LOG2, STATE } from './layout.ts';
+import { STATE } from './layout.ts';
 import type { Objects } from './objects.ts';
 import { addTo, type Named, Round } from './round.ts';
 
@@ -292,7 +292,7 @@ export class Destruction {
     for (const coid of coids) {
       // Pairs with the look of the region's next owner, if the present one dies before it has heard of it.
       gtt.setState(coid, STATE.FREED);
-      const home = coid >>> REGION_LOG2;
+      const home = gtt.format.region(coid);
       if (home === this.#processor.number) this.#objects.giveBack(coid);
       else addTo(byHome, home, coid);
     }

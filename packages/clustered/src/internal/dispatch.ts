@@ -15,6 +15,7 @@
  */
 import { beginThread, endThread, type Generation, guardInThread, isThenable } from '@k42/rcu/generations';
 import { UncountedResultError } from '../errors.ts';
+import type { AnyInterface } from '../interfaces.ts';
 import { makeInstall, numberedCall } from './manyImplementations.ts';
 import { countOpenIterator, countOpenPromise, isIterator, type OpenCalls, openCallsOf } from './openCalls.ts';
 import type { AnySlot, InterceptorClass, Method, SlotClass } from './slots.ts';
@@ -89,10 +90,11 @@ function makeClass<C>(source: string, helpers: Readonly<Record<string, unknown>>
   return new Function(...Object.keys(helpers), source)(...Object.values(helpers)) as C;
 }
 
-/** Class of an interface's slots. @param Interceptor of the same interface */
+/** Class of an interface's slots. @param served gives the interface; @param Interceptor the class of that interface */
 export function makeSlotClass(
   name: string,
   methods: DeclaredMethods,
+  served: () => AnyInterface,
   Interceptor: InterceptorClass,
 ): SlotClass {
   assertIdentifiers(methods);
@@ -100,11 +102,12 @@ export function makeSlotClass(
   constructor(coid, sequence) {
     this.$rep = undefined; this.$class = 0; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
   }
+  get $served() { return served(); }
   $install(rep) { install(this, rep); }
   ${slotMethods(methods, (method) => `this.$rep.${method}(...args)`)}
 } //# sourceURL=k42-slot-${name}.js`;
   const install = makeInstall(Interceptor, () => makeNumberedSlotClass(name, methods, Slot));
-  const Slot: SlotClass = makeClass(source, { ...HELPERS, install });
+  const Slot: SlotClass = makeClass(source, { ...HELPERS, served, install });
   return Slot;
 }
 
@@ -118,12 +121,17 @@ function makeNumberedSlotClass(name: string, methods: DeclaredMethods, Slot: Slo
 }
 
 /** Class of an interface's slots where the machine proves. */
-export function makeProvingSlotClass(name: string, methods: DeclaredMethods): SlotClass {
+export function makeProvingSlotClass(
+  name: string,
+  methods: DeclaredMethods,
+  served: () => AnyInterface,
+): SlotClass {
   assertIdentifiers(methods);
   const source = `return class ProvingSlot {
   constructor(coid, sequence) {
     this.$actual = undefined; this.$coid = coid; this.$sequence = sequence; this.$open = undefined;
   }
+  get $served() { return served(); }
   get $rep() { return guard(this.$actual); }
   $install(rep) { this.$actual = rep; }
   ${slotMethods(methods, (method) =>
@@ -136,7 +144,7 @@ export function makeProvingSlotClass(name: string, methods: DeclaredMethods): Sl
     if (isThenable(result) || isIterator(result)) throw new UncountedResultError(name, method);
     return result;
   };
-  return makeClass(source, { ...HELPERS, guard, counted });
+  return makeClass(source, { ...HELPERS, served, guard, counted });
 }
 
 function slotMethods(methods: DeclaredMethods, call: (method: string) => string): string {

@@ -13,8 +13,8 @@
  * is used again.
  */
 import { DeadlineError, MachineClosedError, Mutex, type Processor } from '@k42/rcu';
+import { CoidFormat } from './coids.ts';
 import {
-  COID_RANGE,
   ENTRY,
   ENTRY_LONGS,
   ENTRY_SEQUENCE,
@@ -28,7 +28,6 @@ import {
   PAGE_LOG2,
   PAGE_MASK,
   REGION,
-  REGION_LOG2,
   REGION_PAGES,
   REGIONS_BYTES,
   REGIONS_NAME,
@@ -47,6 +46,7 @@ const WRITE_DEADLINE_MS = 10_000;
 const SLEEP_CAP_MS = 20;
 
 export class GlobalTranslationTable {
+  readonly format: CoidFormat;
   readonly #processor: Processor;
   readonly #longs: BigInt64Array;
   readonly #words: Int32Array;
@@ -67,6 +67,7 @@ export class GlobalTranslationTable {
     const { memory } = processor;
     this.#longs = memory.i64;
     this.#words = memory.i32;
+    this.format = new CoidFormat(processor.processors);
     this.#pages = processor.processors * REGION_PAGES;
     this.#directory = memory.block(GTT_NAME, this.#pages * 4) / 4;
     this.#regions = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4;
@@ -83,12 +84,17 @@ export class GlobalTranslationTable {
 
   /** Whether a number is a COID that has been given out at some time. */
   has(coid: number): boolean {
-    return Number.isInteger(coid) && coid >= 0 && coid < COID_RANGE && this.#base(coid >>> PAGE_LOG2) !== 0;
+    return this.format.couldBe(coid) && this.#base(this.#page(coid)) !== 0;
+  }
+
+  /** Number of the page an entry is in. */
+  #page(coid: number): number {
+    return this.format.region(coid) * REGION_PAGES + (this.format.index(coid) >>> PAGE_LOG2);
   }
 
   /** Makes the page that begins with a COID of this processor's region, if there is none. @throws OutOfMachineMemoryError */
   addPage(coid: number): void {
-    const page = coid >>> PAGE_LOG2;
+    const page = this.#page(coid);
     if (this.#base(page) !== 0) return;
     const start = this.#processor.memory.allocate(PAGE_BYTES);
     const region = regionAt(this.#regions, this.#processor.number);
@@ -153,7 +159,7 @@ export class GlobalTranslationTable {
    */
   tryWriteLocked(coid: number, held: () => void): boolean {
     return this.#writersOf(coid).withLock(() => {
-      const writing = regionAt(this.#regions, coid >>> REGION_LOG2) + REGION.WRITING;
+      const writing = regionAt(this.#regions, this.format.region(coid)) + REGION.WRITING;
       // Plain, as the mutex orders it: read by its repair.
       this.#words[writing] = coid + 1;
       if (!this.#tryWriteLock(coid)) {
@@ -224,7 +230,10 @@ export class GlobalTranslationTable {
 
   /** The mutex of the writers of an entry's region. */
   #writersOf(coid: number): Mutex {
-    const region = coid >>> REGION_LOG2;
+    return this.#writersOfRegion(this.format.region(coid));
+  }
+
+  #writersOfRegion(region: number): Mutex {
     const at = regionAt(this.#regions, region);
     this.#writers[region] ??= new Mutex(this.#words, at + REGION.WRITERS, this.#processor.owner, {
       name: `the write lock on objects of region ${region}`,
@@ -317,14 +326,17 @@ export class GlobalTranslationTable {
 
   /** Has the lock of a region's writers repaired, if its holder is dead. */
   repairWriters(region: number): void {
-    this.#writersOf(region << REGION_LOG2).withLock(() => {});
+    this.#writersOfRegion(region).withLock(() => {});
   }
 
+  /** Index of a 64-bit word of an entry. */
   #long(coid: number, field: number): number {
-    return this.#base(coid >>> PAGE_LOG2) + (coid & PAGE_MASK) * ENTRY_LONGS + field;
+    const at = this.format.index(coid) & PAGE_MASK;
+    return this.#base(this.#page(coid)) + at * ENTRY_LONGS + field;
   }
 
+  /** Index of a 32-bit word of an entry. */
   #word(coid: number, field: number): number {
-    return (this.#base(coid >>> PAGE_LOG2) + (coid & PAGE_MASK) * ENTRY_LONGS) * 2 + field;
+    return this.#long(coid, 0) * 2 + field;
   }
 }

@@ -13,11 +13,10 @@ import { PROCESSORS_MAX } from '@k42/rcu/machine';
 export const UNIT_BYTES = 8;
 export const LINE_BYTES = 64;
 
-// COIDs: region in the high bits, index in the low ones
+// COIDs: an index in the region of a processor number, and that number in the low bits, as many as the machine needs
 
-export const REGION_LOG2 = 22;
 /** Entries of one region. The first one is never given out: COID 0, and what is no number at all, is nobody's. */
-export const REGION_ENTRIES: number = 2 ** REGION_LOG2;
+export const REGION_ENTRIES: number = 2 ** 22;
 /** How many of them a processor gives out unless told otherwise. */
 export const REGION_CAPACITY: number = 2 ** 20;
 /** All COIDs are below this. */
@@ -26,6 +25,7 @@ export const COID_RANGE: number = 2 ** 28;
 export const SEQUENCE_RANGE: number = 2 ** 25;
 
 export const PAGE_LOG2 = 12;
+/** Entries that are allocated together: consecutive ones of one region. */
 export const PAGE_ENTRIES: number = 2 ** PAGE_LOG2;
 export const PAGE_MASK: number = PAGE_ENTRIES - 1;
 export const REGION_PAGES: number = REGION_ENTRIES / PAGE_ENTRIES;

@@ -1,61 +1,76 @@
 /**
- * The Local Translation Table: this processor's slots, by COID, a page at a time.
+ * The Local Translation Table: this processor's slots, by COID.
  *
- * The table is as dense as the COIDs in use: pages nobody has used here are all the same empty one.
+ * COIDs in use are small numbers (`coids.ts`), so the table is an array, as long as the highest COID that has been used here.
+ * Of very high ones there are few as a rule: they are in a map, and cost more.
  */
-import { PAGE_ENTRIES, PAGE_LOG2, PAGE_MASK, REGION_PAGES } from './layout.ts';
 import type { AnySlot } from './slots.ts';
 
-export type Page = (AnySlot | undefined)[];
-
-function emptyPage(): Page {
-  return new Array<AnySlot | undefined>(PAGE_ENTRIES).fill(undefined);
-}
-
-/** Never written to. */
-const EMPTY: Page = emptyPage();
+/** COIDs from here on are in the map. An array of this length takes 32 MiB, once it has grown so far. */
+const NEAR = 2 ** 22;
 
 /**
- * The table of this JavaScript thread, whichever processor it is: `pages[coid >>> PAGE_LOG2][coid & PAGE_MASK]`. One array
- * for good, because V8 then knows it when it compiles `DREF`, which reads it.
+ * The Reps that are in the slots: `reps[coid]`, and no more, is what `DREF` does. It does not look into the slot, because that
+ * look would be one place in the source for slots of all interfaces, of which V8 remembers four.
+ *
+ * One array for good, whichever processor this JavaScript thread is: V8 takes it for the constant that it is.
  */
-export const pages: Page[] = [];
+const reps: (object | undefined)[] = [];
+
+/** The Rep in the slot of a COID, if it has one in the array. */
+export function nearRep(coid: number): object | undefined {
+  return reps[coid];
+}
 
 export class LocalTranslationTable {
-  constructor(processors: number) {
-    pages.length = 0;
-    for (let page = 0; page < processors * REGION_PAGES; page++) pages.push(EMPTY);
+  #near: (AnySlot | undefined)[] = [];
+  readonly #far = new Map<number, AnySlot>();
+
+  constructor() {
+    reps.length = 0;
   }
 
   /** Forgets all slots. */
   clear(): void {
-    pages.fill(EMPTY);
+    reps.length = 0;
+    this.#near = [];
+    this.#far.clear();
   }
 
   get(coid: number): AnySlot | undefined {
-    const slot = pages[coid >>> PAGE_LOG2]?.[coid & PAGE_MASK];
-    // What is no COID at all may lead to the slot of one.
-    return slot?.$coid === coid ? slot : undefined;
+    return this.#near[coid] ?? this.#far.get(coid);
   }
 
   set(coid: number, slot: AnySlot): void {
-    const page = coid >>> PAGE_LOG2;
-    if (pages[page] === EMPTY) pages[page] = emptyPage();
-    (pages[page] as Page)[coid & PAGE_MASK] = slot;
+    if (coid >= NEAR) {
+      this.#far.set(coid, slot);
+      return;
+    }
+    // Without holes: an array with a large one would become a dictionary.
+    while (this.#near.length <= coid) {
+      this.#near.push(undefined);
+      reps.push(undefined);
+    }
+    this.#near[coid] = slot;
+  }
+
+  /** Lets `DREF` find the Rep of a slot, if the slot is in the array. */
+  setRep(slot: AnySlot, rep: object): void {
+    if (this.#near[slot.$coid] === slot) reps[slot.$coid] = rep;
   }
 
   /** Takes a slot out, if it is still there. */
   remove(slot: AnySlot): void {
-    const page = pages[slot.$coid >>> PAGE_LOG2];
-    const at = slot.$coid & PAGE_MASK;
-    if (page?.[at] === slot) page[at] = undefined;
+    const { $coid: coid } = slot;
+    if (this.#far.get(coid) === slot) this.#far.delete(coid);
+    if (this.#near[coid] !== slot) return;
+    this.#near[coid] = undefined;
+    reps[coid] = undefined;
   }
 
-  /** All slots, in the order of their COIDs. */
+  /** All slots. */
   *slots(): Iterable<AnySlot> {
-    for (const page of pages) {
-      if (page === EMPTY) continue;
-      for (const slot of page) if (slot !== undefined) yield slot;
-    }
+    for (const slot of this.#near) if (slot !== undefined) yield slot;
+    yield* this.#far.values();
   }
 }

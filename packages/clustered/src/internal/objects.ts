@@ -11,7 +11,6 @@ import {
   LINE_BYTES,
   REGION,
   REGION_CAPACITY,
-  REGION_ENTRIES,
   REGIONS_BYTES,
   REGIONS_CAPACITY,
   REGIONS_NAME,
@@ -78,7 +77,6 @@ export class Objects {
   /** First word of this processor's lines there. */
   readonly #region: number;
   readonly #words: Int32Array;
-  readonly #firstCoid: number;
   /** COIDs of this processor's region that are free again, last freed first. */
   readonly #free: number[] = [];
   /** COIDs of the region that have ever been given out. */
@@ -99,10 +97,9 @@ export class Objects {
     this.#region = regionAt(this.regions, number);
     this.members = new Members(processor);
     this.gtt = new GlobalTranslationTable(processor);
-    this.ltt = new LocalTranslationTable(processor.processors);
+    this.ltt = new LocalTranslationTable();
     this.records = new Records(processor, new Names(processor), new Arena(processor));
     installRecords(processor, this.records);
-    this.#firstCoid = number * REGION_ENTRIES + 1;
     this.#used = Atomics.load(this.#words, this.#region + REGION.USED);
     if (processor.incarnation !== 1) this.#forgetPredecessor();
     this.#collectFree();
@@ -152,12 +149,17 @@ export class Objects {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     this.#assertRoom();
-    const coid = this.#firstCoid + this.#used;
+    // The first entry is nobody's.
+    const coid = this.#coidAt(this.#used + 1);
     this.gtt.addPage(coid);
     this.#used++;
     // Before it is given out: a processor that has this number later finds it used.
     Atomics.store(this.#words, this.#region + REGION.USED, this.#used);
     return coid;
+  }
+
+  #coidAt(index: number): number {
+    return this.gtt.format.coid(this.processor.number, index);
   }
 
   #assertRoom(): void {
@@ -192,7 +194,8 @@ export class Objects {
 
   /** Finds the free COIDs of an earlier processor of this number. */
   #collectFree(): void {
-    for (let coid = this.#firstCoid + this.#used - 1; coid >= this.#firstCoid; coid--) {
+    for (let index = this.#used; index > 0; index--) {
+      const coid = this.#coidAt(index);
       this.giveBack(coid);
       if (this.gtt.state(coid) === STATE.FREE && this.#free.at(-1) !== coid) this.#free.push(coid);
     }
@@ -203,8 +206,7 @@ export class Objects {
     for (let region = 0; region < this.processor.processors; region++) {
       // Pairs with the store in #take(): their pages are there.
       const used = Atomics.load(this.#words, regionAt(this.regions, region) + REGION.USED);
-      const first = region * REGION_ENTRIES + 1;
-      for (let coid = first; coid < first + used; coid++) yield coid;
+      for (let index = 1; index <= used; index++) yield this.gtt.format.coid(region, index);
     }
   }
 
@@ -246,17 +248,23 @@ export class Objects {
       this.gtt.touch(coid);
       const SlotOf = this.#proving ? served.ProvingSlot : served.Slot;
       const slot = new SlotOf(coid, this.gtt.sequence(coid));
-      this.reset(slot);
       this.ltt.set(coid, slot);
+      this.reset(slot);
       return slot;
     } finally {
       this.gtt.readUnlock(coid);
     }
   }
 
+  /** Puts a Rep into a slot. Where the machine proves, `DREF` has to ask the slot for a guarded one each time. */
+  #install(slot: AnySlot, rep: object): void {
+    slot.$install(rep);
+    if (!this.#proving) this.ltt.setRep(slot, rep);
+  }
+
   /** Puts the default object back into a slot: the next call misses. */
   reset(slot: AnySlot): void {
-    slot.$install(new slot.$served.Interceptor(new DefaultObject(this, slot)));
+    this.#install(slot, new slot.$served.Interceptor(new DefaultObject(this, slot)));
   }
 
   /** Takes a slot out of the table for good: every call through it finds the object gone. */
@@ -266,7 +274,7 @@ export class Objects {
   }
 
   #end(slot: AnySlot, error: () => Error): void {
-    slot.$install(new slot.$served.Interceptor(new DeadEnd(slot.$served, error)));
+    this.#install(slot, new slot.$served.Interceptor(new DeadEnd(slot.$served, error)));
   }
 
   /** The Rep of a COID on this processor, made if there is none. @throws ObjectGoneError, NotLoadedError, MissError */
@@ -287,7 +295,7 @@ export class Objects {
         throw new ObjectGoneError(coid);
       const word = gtt.root(coid);
       const { rep, install } = this.#handleMiss(word, coid);
-      if (install) slot.$install(rep);
+      if (install) this.#install(slot, rep);
       return rep;
     } finally {
       gtt.readUnlock(coid);

@@ -75,13 +75,13 @@ export function pages(seed: number): Promise<Counts> {
     const count = 2 * PAGE + 10;
     const coids = Array.from({ length: count }, (_none, index) => createThing(index));
     check(
-      coids.every((coid, index) => coid === (coids[0] as number) + index && coid >>> 22 === 0),
+      coids.every((coid, index) => coid === (coids[0] as number) + 2 * index && coid % 2 === 0),
       'Fresh numbers are given out in order.',
     );
     const theirs = await machine.call<Coid<Thing>[]>(1, 'createThings', [[0, 1, 2]]);
     const home = `at home with their creator: ${theirs}`;
     check(
-      theirs.every((coid, index) => coid === REGION + (coids[index] as number)),
+      theirs.every((coid, index) => coid === (coids[index] as number) + 1),
       home,
     );
     // Freed from afar, a number goes home.

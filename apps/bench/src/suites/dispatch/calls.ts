@@ -8,14 +8,14 @@ import { onWorker } from './machine.ts';
 import type { DispatchSizes } from './sizes.ts';
 import { strayFaults } from './strays.ts';
 
-const OVER = '1024 objects, a site that meets one implementation';
+const OVER = '1024 objects in use, a site that has met one implementation';
 const SPREAD = 'median and spread over interleaved repeats';
 
 export async function measureCalls({ repeats, calls }: DispatchSizes): Promise<Finding> {
   const { samples, strays } = await onWorker((program, worker) =>
     program.run(worker, 'timeCalls', [{ repeats, calls }]),
   );
-  const { direct, handle, dref, forwarder, rwLock, proxy, emitter } = samples;
+  const { direct, handle, handleFirst, dref, forwarder, rwLock, proxy, emitter } = samples;
   const measure = 'calls';
   const claim = (
     id: string,
@@ -33,12 +33,19 @@ export async function measureCalls({ repeats, calls }: DispatchSizes): Promise<F
     rows: [
       row(measure, 'direct', 'ns', direct),
       row(measure, 'handle', 'ns', handle),
+      row(measure, 'handle, at a site that made the first calls', 'ns', handleFirst),
       row(measure, 'DREF', 'ns', dref),
       row(measure, 'forwarding object', 'ns', forwarder),
       row(measure, 'reader-writer lock', 'ns', rwLock),
       row(measure, 'Proxy', 'ns', proxy),
       row(measure, 'EventEmitter', 'ns', emitter),
       row(measure, 'handle over direct', 'x', ratios(handle, direct)),
+      row(
+        measure,
+        'handle over direct, at a site that made the first calls',
+        'x',
+        ratios(handleFirst, direct),
+      ),
       row(measure, 'DREF over direct', 'x', ratios(dref, direct)),
       row(measure, 'handle over forwarding object', 'x', ratios(handle, forwarder)),
       row(measure, 'reader-writer lock over handle', 'x', ratios(rwLock, handle)),
