@@ -14,7 +14,7 @@ export class CoidFormat {
   constructor(processors: number) {
     this.#processors = processors;
     this.#numberBits = Math.ceil(Math.log2(processors));
-    this.#numberMask = 2 ** this.#numberBits - 1;
+    this.#numberMask = (1 << this.#numberBits) - 1;
   }
 
   coid(region: number, index: number): number {

@@ -16,17 +16,17 @@ export const LINE_BYTES = 64;
 // COIDs: an index in the region of a processor number, and that number in the low bits, as many as the machine needs
 
 /** Entries of one region. The first one is never given out: COID 0, and what is no number at all, is nobody's. */
-export const REGION_ENTRIES: number = 2 ** 22;
+export const REGION_ENTRIES: number = 1 << 22;
 /** How many of them a processor gives out unless told otherwise. */
-export const REGION_CAPACITY: number = 2 ** 20;
+export const REGION_CAPACITY: number = 1 << 20;
 /** All COIDs are below this. */
-export const COID_RANGE: number = 2 ** 28;
+export const COID_RANGE: number = 1 << 28;
 /** Sequence numbers are below this; with a COID one makes a number below 2^53. */
-export const SEQUENCE_RANGE: number = 2 ** 25;
+export const SEQUENCE_RANGE: number = 1 << 25;
 
 export const PAGE_LOG2 = 12;
 /** Entries that are allocated together: consecutive ones of one region. */
-export const PAGE_ENTRIES: number = 2 ** PAGE_LOG2;
+export const PAGE_ENTRIES: number = 1 << PAGE_LOG2;
 export const PAGE_MASK: number = PAGE_ENTRIES - 1;
 export const REGION_PAGES: number = REGION_ENTRIES / PAGE_ENTRIES;
 
