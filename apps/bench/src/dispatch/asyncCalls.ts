@@ -7,7 +7,7 @@
 import { create, defineImplementation, defineInterface, handle } from '@k42/clustered';
 import { spawn } from '@k42/rcu';
 import { nanosecondsEach, sampleRepeats } from '../measure/timing.ts';
-import { WARM_UPS } from './passes.ts';
+import { type Result, WARM_UPS } from './passes.ts';
 
 export interface AsyncCallSpec {
   readonly repeats: number;
@@ -43,8 +43,8 @@ const AnswerImplementation = defineImplementation<Answer>({
   Rep: AnswerRep,
 });
 
-/** Nanoseconds per call, a sample per repeat. Called by name, on a processor with nothing else to do. */
-export async function timeAsyncCalls({ repeats, calls }: AsyncCallSpec): Promise<Record<AsyncWay, number[]>> {
+/** Called by name, on a processor with nothing else to do. */
+export async function timeAsyncCalls({ repeats, calls }: AsyncCallSpec): Promise<Result<AsyncWay>> {
   const plain = new AnswerRep();
   const object = handle(create(AnswerImplementation));
   const measure: Record<AsyncWay, () => Promise<number>> = {
@@ -80,5 +80,5 @@ export async function timeAsyncCalls({ repeats, calls }: AsyncCallSpec): Promise
       return nanosecondsEach(begun, calls, done);
     },
   };
-  return sampleRepeats(measure, { repeats, warmUps: WARM_UPS });
+  return { samples: await sampleRepeats(measure, { repeats, warmUps: WARM_UPS }), strays: 0 };
 }

@@ -16,7 +16,7 @@ import { type Coid, DREF, handle } from '@k42/clustered';
 import { currentProcessor, spawn } from '@k42/rcu';
 import { RwLock } from '@k42/rcu/locks';
 import { sampleRepeats } from '../measure/timing.ts';
-import { type Pass, timePasses, WARM_UPS } from './passes.ts';
+import { type Pass, type Result, timePasses, WARM_UPS } from './passes.ts';
 import { createObjects, Forwarder, makeFirstCalls, type Shift, strayCalls, VARIETIES } from './shift.ts';
 
 export interface CallSpec {
@@ -27,15 +27,8 @@ export interface CallSpec {
 
 export type Way = 'direct' | 'handle' | 'handleFirst' | 'dref' | 'forwarder' | 'rwLock' | 'proxy' | 'emitter';
 
-export interface CallResult {
-  /** Nanoseconds per call, a sample per repeat. */
-  readonly samples: Record<Way, number[]>;
-  /** Calls that reached the wrong object. */
-  readonly strays: number;
-}
-
 /** Called by name, on a processor with nothing else to do. */
-export async function timeCalls({ repeats, calls }: CallSpec): Promise<CallResult> {
+export async function timeCalls({ repeats, calls }: CallSpec): Promise<Result<Way>> {
   const coids = createObjects(VARIETIES.slice(0, 1));
   const unused = createObjects(VARIETIES.slice(0, 1));
   makeFirstCalls(coids);

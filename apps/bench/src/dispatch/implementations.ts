@@ -10,7 +10,7 @@
  */
 import { type Coid, handle } from '@k42/clustered';
 import { sampleRepeats } from '../measure/timing.ts';
-import { type Pass, timePasses, WARM_UPS } from './passes.ts';
+import { type Pass, type Result, timePasses, WARM_UPS } from './passes.ts';
 import {
   createObjects,
   Forwarder,
@@ -41,13 +41,6 @@ export type MetWay =
   | 'forwarderTurns';
 
 export type AloneWay = 'direct' | 'handleFirst' | 'handleEighth' | 'forwarder';
-
-export interface ImplementationsResult<Way extends string> {
-  /** Nanoseconds per call, a sample per repeat. */
-  readonly samples: Record<Way, number[]>;
-  /** Calls that reached the wrong object. */
-  readonly strays: number;
-}
 
 /** The same objects in three forms. */
 interface Objects {
@@ -113,7 +106,7 @@ function passForwardersAlone(objects: readonly Shift[]): number {
 }
 
 /** Called by name, on a processor with nothing else to do. */
-export async function timeMet({ repeats, calls, met }: MetSpec): Promise<ImplementationsResult<MetWay>> {
+export async function timeMet({ repeats, calls, met }: MetSpec): Promise<Result<MetWay>> {
   const varieties = VARIETIES.slice(0, met - 1);
   meetStandIns();
   const each = varieties.map((variety) => makeObjects([variety]));
@@ -134,10 +127,7 @@ export async function timeMet({ repeats, calls, met }: MetSpec): Promise<Impleme
 }
 
 /** Called by name, on a processor with nothing else to do. */
-export async function timeAlone({
-  repeats,
-  calls,
-}: Omit<MetSpec, 'met'>): Promise<ImplementationsResult<AloneWay>> {
+export async function timeAlone({ repeats, calls }: Omit<MetSpec, 'met'>): Promise<Result<AloneWay>> {
   meetStandIns();
   const all = makeObjects(VARIETIES);
   meet(all, calls);

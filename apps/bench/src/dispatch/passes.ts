@@ -21,3 +21,10 @@ export function timePasses(calls: number, pass: Pass): number {
   for (let i = 0; i < passes; i++) done += pass();
   return nanosecondsEach(begun, passes * OBJECTS, done);
 }
+
+export interface Result<Way extends string> {
+  /** Nanoseconds per call, a sample per repeat. */
+  readonly samples: Record<Way, number[]>;
+  /** Calls that reached the wrong object. */
+  readonly strays: number;
+}

@@ -1,8 +1,7 @@
 /**
  * `bench dispatch`: what a call costs that goes through `@k42/clustered`, beside a direct one and what people use otherwise.
  *
- * Each measurement boots a machine of its own and runs on a fresh worker of it, because a call costs what V8 has learnt about
- * it. What is compared is interleaved: a repeat samples every variant once, ratios are taken within a repeat, and medians over
+ * Each measurement runs on fresh workers of machines of its own, because a call costs what V8 has learnt about it. What is compared is interleaved: a repeat samples every variant once, ratios are taken within a repeat, and medians over
  * repeats with their spread are what is reported. Everything stands in the table, what was lost as well.
  */
 import { type Measurement, runMeasurements } from '../measure/findings.ts';

@@ -1,18 +1,18 @@
 /** Asynchronous calls: what it costs that a handle counts each as a thread. */
 import { measuredClaim } from '../../cli/document.ts';
 import { type Finding, row } from '../../measure/finding.ts';
-import { onWorker } from './machine.ts';
+import { onWorkers } from './machine.ts';
 import type { DispatchSizes } from './sizes.ts';
 
-export async function measureAsyncCalls({ repeats, asyncCalls }: DispatchSizes): Promise<Finding> {
-  const samples = await onWorker((program, worker) =>
+export async function measureAsyncCalls({ workers, repeats, asyncCalls }: DispatchSizes): Promise<Finding> {
+  const { samples } = await onWorkers(workers, (program, worker) =>
     program.run(worker, 'timeAsyncCalls', [{ repeats, calls: asyncCalls }]),
   );
   const measure = 'async-count';
   const counted = differences(samples.handle, samples.bare);
   const statement =
     'Time of `await handle.m()` less that of `await object.m()`, m asynchronous and empty, on an otherwise idle processor ' +
-    '(lower is better; median and spread over interleaved repeats)';
+    '(lower is better; median and spread over interleaved repeats on several workers)';
   return {
     rows: [
       row(measure, 'bare call, awaited', 'ns', samples.bare),

@@ -4,15 +4,15 @@
 import type { Claim } from '../../cli/document.ts';
 import { measuredClaim } from '../../cli/document.ts';
 import { type Finding, ratios, row } from '../../measure/finding.ts';
-import { onWorker } from './machine.ts';
+import { onWorkers } from './machine.ts';
 import type { DispatchSizes } from './sizes.ts';
 import { strayFaults } from './strays.ts';
 
 const OVER = '1024 objects in use, a site that has met one implementation';
-const SPREAD = 'median and spread over interleaved repeats';
+const SPREAD = 'median and spread over interleaved repeats on several workers';
 
-export async function measureCalls({ repeats, calls }: DispatchSizes): Promise<Finding> {
-  const { samples, strays } = await onWorker((program, worker) =>
+export async function measureCalls({ workers, repeats, calls }: DispatchSizes): Promise<Finding> {
+  const { samples, strays } = await onWorkers(workers, (program, worker) =>
     program.run(worker, 'timeCalls', [{ repeats, calls }]),
   );
   const { direct, handle, handleFirst, dref, forwarder, rwLock, proxy, emitter } = samples;

@@ -6,17 +6,17 @@
  */
 import { measuredClaim } from '../../cli/document.ts';
 import { type Finding, ratios, row } from '../../measure/finding.ts';
-import { onWorker } from './machine.ts';
+import { onWorkers } from './machine.ts';
 import type { DispatchSizes } from './sizes.ts';
 import { strayFaults } from './strays.ts';
 
 const CLAIMED = 8;
 
 /** Sites that have met several. */
-export async function measureMet({ repeats, calls, met: numbers }: DispatchSizes): Promise<Finding> {
+export async function measureMet({ workers, repeats, calls, met: numbers }: DispatchSizes): Promise<Finding> {
   const findings: Finding[] = [];
   for (const met of numbers) {
-    const { samples, strays } = await onWorker((program, worker) =>
+    const { samples, strays } = await onWorkers(workers, (program, worker) =>
       program.run(worker, 'timeMet', [{ repeats, calls, met }]),
     );
     const measure = `polymorphic-${met}`;
@@ -24,7 +24,7 @@ export async function measureMet({ repeats, calls, met: numbers }: DispatchSizes
     const statement =
       `Time of a call through a handle over that of V8's own call of the same classes, at sites that have met ${met} ` +
       'implementations, the default object among them, and go on with the last (ours over theirs, lower is better; median ' +
-      'and spread over interleaved repeats)';
+      'and spread over interleaved repeats on several workers)';
     findings.push({
       rows: [
         row(measure, 'the last: direct', 'ns', samples.directLast),
@@ -51,8 +51,8 @@ export async function measureMet({ repeats, calls, met: numbers }: DispatchSizes
 }
 
 /** Sites that meet one, while eight are called elsewhere. */
-export async function measureAlone({ repeats, calls }: DispatchSizes): Promise<Finding> {
-  const { samples, strays } = await onWorker((program, worker) =>
+export async function measureAlone({ workers, repeats, calls }: DispatchSizes): Promise<Finding> {
+  const { samples, strays } = await onWorkers(workers, (program, worker) =>
     program.run(worker, 'timeAlone', [{ repeats, calls }]),
   );
   const measure = 'one of eight';

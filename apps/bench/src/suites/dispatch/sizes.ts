@@ -1,6 +1,8 @@
 /** How much the suite `dispatch` measures. */
 export interface DispatchSizes {
-  /** Samples of each variant. */
+  /** Fresh workers on which each measurement is made. */
+  readonly workers: number;
+  /** Samples of each variant on each worker. */
   readonly repeats: number;
   /** Calls in one sample of calls that take nanoseconds. */
   readonly calls: number;
@@ -11,7 +13,8 @@ export interface DispatchSizes {
 }
 
 export const FULL: DispatchSizes = {
-  repeats: 25,
+  workers: 9,
+  repeats: 5,
   calls: 4_000_000,
   asyncCalls: 200_000,
   met: [2, 3, 4, 8],
@@ -19,7 +22,8 @@ export const FULL: DispatchSizes = {
 
 /** Finishes within 30 seconds, with every claim. */
 export const QUICK: DispatchSizes = {
-  repeats: 11,
+  workers: 5,
+  repeats: 3,
   calls: 1_000_000,
   asyncCalls: 50_000,
   met: [2, 3, 4, 8],
