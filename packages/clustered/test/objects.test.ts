@@ -15,6 +15,7 @@ import {
   destroy,
   handle,
   type Implementation,
+  type Miss,
   objectCounts,
   Root,
   reviveCoid,
@@ -158,6 +159,17 @@ describe('misses', () => {
     expect(fragile.ping()).toBe('pong');
   });
 
+  test('may destroy their own object: the call goes through, the next one does not', async () => {
+    const coid = create(Suicidal);
+    const kept = handle(coid);
+    expect(kept.ping()).toBe('pong');
+    expect(kept.ping()).toBe('pong');
+    await dying;
+    expect(() => kept.ping()).toThrowError(expect.objectContaining({ code: 'K42_OBJECT_GONE' }));
+    await expect(destroy(coid)).rejects.toMatchObject({ code: 'K42_OBJECT_GONE' });
+    expect(objectCounts()).toMatchObject({ objects: 0, bytes: 0 });
+  });
+
   test('of an object that its own Rep calls while it is made are refused', () => {
     const coid = create(Narcissus, undefined);
     mirror = (): unknown => handle(coid).ping();
@@ -280,6 +292,19 @@ const Unborn = defineImplementation<FragileInterface, undefined>({
     }
     reject(): Promise<never> {
       return new Promise(() => {});
+    }
+  },
+});
+
+/** Has its object destroyed by the first call. */
+let dying: Promise<void> | undefined;
+const Suicidal = defineImplementation<FragileInterface>({
+  name: 'test/suicidal@1',
+  interface: FragileInterface,
+  Root: class extends Root<FragileInterface> {
+    override handleMiss({ coid }: Miss): FragileInterface {
+      dying = destroy(coid as Coid<FragileInterface>);
+      return { ping: () => 'pong', reject: () => new Promise(() => {}) };
     }
   },
 });

@@ -4,6 +4,7 @@
  * All go to the same Reps, which are of one class, at sites that meet nothing else. The objects are in use already: their first
  * calls were made elsewhere. What stands between the caller and the Rep:
  * - `direct`: nothing; a method call;
+ * - `byNumber`: an array of Reps, which the caller has the numbers of, as it has the COIDs for `dref`;
  * - `handle`, `dref`: what is measured; `dref` within a thread;
  * - `handleFirst`: the same as `handle`, at a site that also made the first calls, and so has met the default object;
  * - `forwarder`: an object in front, written by hand;
@@ -25,7 +26,16 @@ export interface CallSpec {
   readonly calls: number;
 }
 
-export type Way = 'direct' | 'handle' | 'handleFirst' | 'dref' | 'forwarder' | 'rwLock' | 'proxy' | 'emitter';
+export type Way =
+  | 'direct'
+  | 'byNumber'
+  | 'handle'
+  | 'handleFirst'
+  | 'dref'
+  | 'forwarder'
+  | 'rwLock'
+  | 'proxy'
+  | 'emitter';
 
 /** Called by name, on a processor with nothing else to do. */
 export async function timeCalls({ repeats, calls }: CallSpec): Promise<Result<Way>> {
@@ -35,6 +45,7 @@ export async function timeCalls({ repeats, calls }: CallSpec): Promise<Result<Wa
   const passes = makePasses(coids, unused);
   const measure: Record<Way, () => number> = {
     direct: () => timePasses(calls, passes.direct),
+    byNumber: () => timePasses(calls, passes.byNumber),
     handle: () => timePasses(calls, passes.handle),
     handleFirst: () => timePasses(calls, passes.handleFirst),
     dref: () => spawn(() => timePasses(calls, passes.dref)),
@@ -49,6 +60,7 @@ export async function timeCalls({ repeats, calls }: CallSpec): Promise<Result<Wa
 
 function makePasses(coids: readonly Coid<Shift>[], unused: readonly Coid<Shift>[]): Record<Way, Pass> {
   const reps = spawn(() => coids.map((coid) => DREF(coid)));
+  const numbers = reps.map((_, number) => number);
   const handles = coids.map((coid) => handle(coid));
   const unusedHandles = unused.map((coid) => handle(coid));
   const forwarders = reps.map((object) => new Forwarder(object));
@@ -60,6 +72,11 @@ function makePasses(coids: readonly Coid<Shift>[], unused: readonly Coid<Shift>[
     direct: () => {
       let done = 0;
       for (const object of reps) done += object.shift(1);
+      return done;
+    },
+    byNumber: () => {
+      let done = 0;
+      for (const number of numbers) done += (reps[number] as Shift).shift(1);
       return done;
     },
     handle: () => {

@@ -15,7 +15,7 @@ export async function measureCalls({ workers, repeats, calls }: DispatchSizes): 
   const { samples, strays } = await onWorkers(workers, (program, worker) =>
     program.run(worker, 'timeCalls', [{ repeats, calls }]),
   );
-  const { direct, handle, handleFirst, dref, forwarder, rwLock, proxy, emitter } = samples;
+  const { direct, byNumber, handle, handleFirst, dref, forwarder, rwLock, proxy, emitter } = samples;
   const measure = 'calls';
   const claim = (
     id: string,
@@ -32,6 +32,7 @@ export async function measureCalls({ workers, repeats, calls }: DispatchSizes): 
   return {
     rows: [
       row(measure, 'direct', 'ns', direct),
+      row(measure, 'direct, by number in an array', 'ns', byNumber),
       row(measure, 'handle', 'ns', handle),
       row(measure, 'handle, at a site that made the first calls', 'ns', handleFirst),
       row(measure, 'DREF', 'ns', dref),
@@ -47,6 +48,7 @@ export async function measureCalls({ workers, repeats, calls }: DispatchSizes): 
         ratios(handleFirst, direct),
       ),
       row(measure, 'DREF over direct', 'x', ratios(dref, direct)),
+      row(measure, 'DREF over direct by number', 'x', ratios(dref, byNumber)),
       row(measure, 'handle over forwarding object', 'x', ratios(handle, forwarder)),
       row(measure, 'reader-writer lock over handle', 'x', ratios(rwLock, handle)),
       row(measure, 'Proxy over handle', 'x', ratios(proxy, handle)),

@@ -24,7 +24,7 @@ export const FULL: DispatchSizes = {
 export const QUICK: DispatchSizes = {
   workers: 5,
   repeats: 3,
-  calls: 1_000_000,
-  asyncCalls: 50_000,
+  calls: 600_000,
+  asyncCalls: 40_000,
   met: [2, 3, 4, 8],
 };
