@@ -31,7 +31,6 @@ export function handOverOnDeparture(own: Objects): void {
       runGuarded(() => handOver(own, { coid, sequence, word }, root));
       // The processor may yet have to do something, which may lead to a call: on a Rep that has nothing yet, and departs next.
       own.reset(slot);
-      records.unmarkRep(word);
       records.forget(word);
     }
   });
@@ -44,16 +43,21 @@ export function handOverOnDeparture(own: Objects): void {
 
 /** Whatever goes wrong with one object is that object's loss alone. */
 function handOver({ processor, records }: Objects, named: Named, root: Root<object>): void {
-  const contribution = root.depart();
-  if (contribution === undefined) return;
   const { word } = named;
+  let isPosted = false;
+  // Before it is out of the set: whoever gathers meanwhile begins anew, and waits for the host to have it.
   records.markDeparted(word);
   try {
+    const contribution = root.depart();
+    if (contribution === undefined) return;
+    // The host may have it before this goes on.
+    records.unmarkRep(word);
     processor.post(0, INHERIT, { ...named, contribution } satisfies Legacy);
-  } catch (error) {
-    // Cannot be cloned: nothing is on its way.
-    records.markInherited(word);
-    throw error;
+    isPosted = true;
+  } finally {
+    records.unmarkRep(word);
+    // Nothing is on its way.
+    if (!isPosted) records.markInherited(word);
   }
 }
 
