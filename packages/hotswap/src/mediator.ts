@@ -14,11 +14,9 @@
  */
 import { type AnyInterface, type Method, type Miss, Root, type RootContext } from '@k42/clustered';
 import {
-  countOpenIterator,
   type Interceptor,
   implementationOf,
   interfaceServedBy,
-  OpenCalls,
   redispatch,
   resetSlot,
   rootView,
@@ -40,6 +38,7 @@ import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
 import { Share } from './internal/share.ts';
 import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
 import { phaseName, SwapBlock } from './internal/swapBlock.ts';
+import { TrackedCalls } from './internal/tracked.ts';
 import { emptyReport, type ProcessorReport } from './report.ts';
 import { asSwappable } from './swappable.ts';
 
@@ -72,10 +71,10 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   readonly #resolveFinished: () => void;
   readonly #timer: NodeJS.Timeout;
   #oldRep: object | undefined;
-  /** Forwarded asynchronous calls that have not settled. */
-  #tracked = 0;
-  /** Iterators that forwarded calls have given and that are not at their end. */
-  readonly #iterators = new OpenCalls();
+  /** Forwarded calls that are not over. */
+  readonly #tracked = new TrackedCalls(() => {
+    if (this.block.phase() === PHASE.BLOCK) this.stepLater();
+  });
   #resetDone = false;
   #interested = false;
   /** The swap of this object before this one, where this processor has not finished it yet. */
@@ -170,23 +169,13 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
           () => call(this.#old(), method, args),
           () => {},
         );
-        return kind === 'sync' ? result : this.#trackIterator(result, kind === 'async-iterator');
+        return kind === 'sync' ? result : this.#tracked.iterator(result, kind === 'async-iterator');
       }
       if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
       // It would wait for a swap that may wait for this very processor.
       if (isInShare()) throw this.#reentry();
       this.#awaitOutcome();
     }
-  }
-
-  /** An iterator uses the old Rep until its end: no processor that has one is ready. */
-  #trackIterator(result: unknown, asynchronous: boolean): unknown {
-    this.#iterators.begin();
-    const tracked = countOpenIterator(result, this.#iterators, asynchronous);
-    this.#iterators.whenNone(() => {
-      if (this.block.phase() === PHASE.BLOCK) this.stepLater();
-    });
-    return tracked;
   }
 
   #callAsync(method: string, args: unknown[], completes: boolean): unknown {
@@ -205,15 +194,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #forward(method: string, args: unknown[]): unknown {
-    this.#tracked++;
     this.report.forwarded++;
-    return runMarked(
-      () => call(this.#old(), method, args),
-      () => {
-        this.#tracked--;
-        if (this.#tracked === 0 && this.block.phase() === PHASE.BLOCK) this.stepLater();
-      },
-    );
+    return this.#tracked.run(() => call(this.#old(), method, args));
   }
 
   #enqueue(method: string, args: unknown[]): Promise<unknown> {
@@ -337,8 +319,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   canBeReady(): boolean {
-    const isIdle = this.#tracked === 0 && this.#iterators.count === 0;
-    return this.block.phase() === PHASE.BLOCK && isIdle && this.#joined() && this.block.inSet();
+    return this.block.phase() === PHASE.BLOCK && this.#tracked.none && this.#joined() && this.block.inSet();
   }
 
   becomeReady(): void {

@@ -131,7 +131,7 @@ export async function swap<T extends object, A = void>(
   const old = implementationOf(oldRoot);
   if (isMediator(oldRoot)) throw new SwapInProgressError(coid);
   const exports = exportsOf(old);
-  const imports = importsOf(implementation as unknown as Implementation<object, never>);
+  const imports = importsOf(implementation);
   const protocol = negotiate(exports, imports);
   if (protocol === undefined) throw new NegotiationError(old.name, implementation.name, exports, imports);
   if (protocol.length > PROTOCOL_BYTES_MAX)

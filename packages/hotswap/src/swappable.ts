@@ -6,7 +6,7 @@
  * each processor that has a Rep of the old object, done there, in parallel. A part that carries nothing exports
  * `undefined` and is not imported.
  */
-import type { Implementation, Root } from '@k42/clustered';
+import type { AnyImplementation, Root } from '@k42/clustered';
 
 /** A piece of an object's state. */
 export type Part = { readonly kind: 'root' } | { readonly kind: 'rep'; readonly processor: number };
@@ -43,12 +43,12 @@ export interface SwappableRootClass {
 }
 
 /** Protocols in which an implementation can give its state, best first; none if it cannot be swapped out. */
-export function exportsOf(implementation: Pick<Implementation<object, never>, 'Root'>): readonly string[] {
+export function exportsOf(implementation: Pick<AnyImplementation, 'Root'>): readonly string[] {
   return (implementation.Root as SwappableRootClass).exports ?? [];
 }
 
 /** Protocols in which an implementation can take state, best first. */
-export function importsOf(implementation: Pick<Implementation<object, never>, 'Root'>): readonly string[] {
+export function importsOf(implementation: Pick<AnyImplementation, 'Root'>): readonly string[] {
   return (implementation.Root as SwappableRootClass).imports ?? [];
 }
 

@@ -258,7 +258,7 @@ function takeApart(thrown: unknown, depth: number): WireError {
   for (const key of Object.keys(thrown)) {
     if (key === 'name' || key === 'cause') continue;
     try {
-      fields[key] = structuredClone((thrown as unknown as Record<string, unknown>)[key]);
+      fields[key] = structuredClone(Reflect.get(thrown, key));
     } catch {
       // Not clonable (a function, a port), or not to be read: the message and the code still say what happened.
     }

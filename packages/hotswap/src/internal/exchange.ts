@@ -158,8 +158,9 @@ export class Exchange {
       return;
     }
     if (currentRoot(coid) === swap) {
-      // Its Root is the Mediator's: nobody has released this swap while the table names it.
-      stepOrAbort(rootView(swap) as unknown as Participant);
+      // Its Root is the Mediator's: nobody has released this swap while the table names it. Making the view makes it known.
+      rootView(swap);
+      stepOrAbort(this.#mediators.get(swap) as Participant);
       return;
     }
     // Decided before this processor heard of it: there is nothing to undo here.
