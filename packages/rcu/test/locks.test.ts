@@ -6,11 +6,11 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { randomFrom } from '@k42/tooling/random';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type LockOwner, ownerOf, type ProcessorOwner, tokenOf } from '../src/internal/owners.ts';
 import { Mutex, RwLock } from '../src/locks.ts';
 import { AT, becomeOwner, Critical, HUNG_MS, hammer, type Job } from './programs/locks.ts';
-import { randomFrom } from './torture/random.ts';
 
 const program = new URL('./programs/locks.ts', import.meta.url);
 const seed = Number(process.env.K42_SEED ?? Date.now() % 1_000_000);

@@ -5,6 +5,7 @@
  * (`Joiner`). Where an order matters, a thread stands still at a gate or at a stage of joining until the test lets it go on.
  */
 import { Worker } from 'node:worker_threads';
+import { randomFrom } from '@k42/tooling/random';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { currentProcessor, Machine, rcu, type Ticket } from '../src/index.ts';
 import { PROCESSOR_STATE } from '../src/internal/layout.ts';
@@ -23,7 +24,6 @@ import {
 } from './joiner.ts';
 import type * as Program from './programs/membership.ts';
 import { boot as bootAny, watch } from './support.ts';
-import { randomFrom } from './torture/random.ts';
 
 const boot = (processors: number, options: Parameters<typeof bootAny>[1] = {}): Promise<Machine> =>
   bootAny(processors, { program: membershipProgram, maxProcessors: 8, ...options });

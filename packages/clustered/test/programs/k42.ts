@@ -3,8 +3,8 @@
  * and one takes each to destroy it.
  */
 import { currentProcessor, spawn } from '@k42/rcu';
+import { randomFrom, shuffled } from '@k42/tooling/random';
 import { DREF, destroy, handle, reviveCoid, type StoredCoid } from '../../src/index.ts';
-import { randomFrom, shuffled } from '../torture/random.ts';
 import { CELLS, type Cell, Common, createCell, identityOf } from './stress.ts';
 
 /** Makes so many cells, of all implementations in turn, and lists them from a place on. */

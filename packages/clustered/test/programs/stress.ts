@@ -7,6 +7,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { currentProcessor, type MachineMemory, spawn } from '@k42/rcu';
+import { pick, type Random, randomFrom } from '@k42/tooling/random';
 import {
   ClusteredRoot,
   type Coid,
@@ -31,7 +32,6 @@ import {
   type StoredCoid,
   storeCoid,
 } from '../../src/index.ts';
-import { pick, type Random, randomFrom } from '../torture/random.ts';
 
 export interface Cell {
   become(identity: number): void;

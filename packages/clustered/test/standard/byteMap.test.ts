@@ -5,6 +5,7 @@
  * some of them killed at random moments. Replay: a failure names its seed.
  */
 import type { Machine } from '@k42/rcu';
+import { randomFrom } from '@k42/tooling/random';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Coid, create, destroy, handle, type Implementation, objectCounts } from '../../src/index.ts';
 import { BUDGET_UNIT_BYTES, LINE_WORDS, STRIPE, STRIPES } from '../../src/internal/byteLayout.ts';
@@ -18,7 +19,7 @@ import {
 } from '../../src/standard/index.ts';
 import { boot, done, runOn, stop, until, Victim } from './machines.ts';
 import { COMMON_KEY, ordinalOf } from './programs/standard.ts';
-import { randomFrom, replay, seeds } from './support.ts';
+import { replay, seeds } from './support.ts';
 
 type ByteMapImplementation = Implementation<ByteMap, DistributedByteMapOptions | undefined>;
 const IMPLEMENTATIONS: readonly [string, ByteMapImplementation, DistributedByteMapOptions][] = [

@@ -4,11 +4,12 @@
  * keeps books. Replay: a failure names its seed.
  */
 import { type MachineMemory, OutOfMachineMemoryError } from '@k42/rcu';
+import { type Random, randomFrom } from '@k42/tooling/random';
 import { describe, expect, test } from 'vitest';
 import { KEY_LENGTH_MAX } from '../../src/internal/byteKeys.ts';
 import { BUDGET_UNIT_BYTES, STRIPE, STRIPES, TABLE_BYTES } from '../../src/internal/byteLayout.ts';
 import { ByteTable, type Heap } from '../../src/internal/byteTable.ts';
-import { BookedHeap, memoryAlone, type Random, randomFrom, replay, seeds } from './support.ts';
+import { BookedHeap, memoryAlone, replay, seeds } from './support.ts';
 
 type Model = Map<string, string>;
 

@@ -3,6 +3,7 @@
  * Method: real workers that count known and random amounts; one that is killed while it counts.
  */
 import type { Machine } from '@k42/rcu';
+import { randomFrom } from '@k42/tooling/random';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Coid, create, destroy, handle, type Implementation, objectCounts } from '../../src/index.ts';
 import {
@@ -12,7 +13,7 @@ import {
   SharedCounter,
 } from '../../src/standard/index.ts';
 import { boot, done, runOn, stop, until, Victim } from './machines.ts';
-import { randomFrom, replay, seeds } from './support.ts';
+import { replay, seeds } from './support.ts';
 
 const IMPLEMENTATIONS: readonly [string, Implementation<Counter, DistributedCounterOptions | undefined>][] = [
   ['shared', SharedCounter],

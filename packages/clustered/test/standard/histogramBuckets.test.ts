@@ -2,9 +2,11 @@
  * Goal: every number is in the bucket that its bounds say, and no bucket's middle is further from what is in it than promised.
  * Method: bounds and their neighbours, then random numbers of all magnitudes, over ranges of all sorts.
  */
+
+import { randomFrom } from '@k42/tooling/random';
 import { describe, expect, test } from 'vitest';
 import { Buckets, checkRange, type HistogramRange } from '../../src/internal/histogramBuckets.ts';
-import { randomFrom, replay, seeds } from './support.ts';
+import { replay, seeds } from './support.ts';
 
 const RANGES: readonly HistogramRange[] = [
   { lowest: 1, highest: 2 ** 42, digits: 2 },

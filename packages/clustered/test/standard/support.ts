@@ -2,19 +2,6 @@
 import { MachineMemory } from '@k42/rcu';
 import type { Heap } from '../../src/internal/byteTable.ts';
 
-export type Random = (below: number) => number;
-
-/** Integers from 0 to below `below`, the same for the same seed (mulberry32). */
-export function randomFrom(seed: number): Random {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
 /** The seeds of a test, or the one in K42_SEED; a new one each time is among them. */
 export function seeds(...numbers: number[]): number[] {
   const { K42_SEED } = process.env;

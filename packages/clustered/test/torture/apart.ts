@@ -1,9 +1,9 @@
 /**
  * Runs a scenario in a process of its own, from this package's sources or from a copy of them, and gives what came of it.
  */
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
+import { runNode } from '@k42/tooling/apart';
 
 /** The package whose sources and torture files are run; a copy of it for variants. */
 export const PACKAGE: string = join(import.meta.dirname, '../..');
@@ -22,45 +22,20 @@ export interface Apart {
 }
 
 /** Gives why the scenario failed, and undefined if it did not. */
-export function runApart({
+export async function runApart({
   scenario,
   root = PACKAGE,
   deadlineMs = 60_000,
   waitMs,
 }: Apart): Promise<string | undefined> {
   const flags = ['--conditions=@k42/source', '--disable-warning=K42Warning'];
-  const child = spawn(
-    process.execPath,
+  const { death, out, err } = await runNode(
     [...flags, join(root, 'test/torture/run.ts'), scenario, String(SEED)],
     {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        // A worker takes half as long to start when its modules have been compiled before.
-        NODE_COMPILE_CACHE: join(PACKAGE, '.vitest/compile-cache'),
-        ...(waitMs !== undefined && { K42_TORTURE_WAIT_MS: String(waitMs) }),
-      },
+      packageFolder: PACKAGE,
+      deadlineMs,
+      env: waitMs === undefined ? {} : { K42_TORTURE_WAIT_MS: String(waitMs) },
     },
   );
-  let [out, err, late] = ['', '', false];
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    out += chunk;
-  });
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    err = (err + chunk).slice(-10_000);
-  });
-  const timer = setTimeout(() => {
-    late = true;
-    child.kill('SIGKILL');
-  }, deadlineMs);
-  return new Promise((resolve) =>
-    child.once('close', (status, signal) => {
-      clearTimeout(timer);
-      if (status === 0) return resolve(undefined);
-      const why = late
-        ? `Killed: it had not ended after ${deadlineMs} ms.`
-        : `The process ended with ${signal ?? status}.`;
-      resolve(`${scenario}: ${why}\n${out}${err}`);
-    }),
-  );
+  return death === undefined ? undefined : `${scenario}: ${death}\n${out}${err}`;
 }

@@ -2,6 +2,7 @@
  * K42's own object tests, as a black box: what its `mhTest` and `allocdeallocTest` do, over all processors.
  */
 import type { Machine } from '@k42/rcu';
+import { randomFrom, shuffled } from '@k42/tooling/random';
 import {
   type Coid,
   configureObjects,
@@ -14,7 +15,6 @@ import {
 import { createThing, GatedThing, type Thing } from '../programs/kill.ts';
 import { Common } from '../programs/stress.ts';
 import { type Counts, check, inTime, nothingLeft, onMachine, thrown } from './harness.ts';
-import { randomFrom, shuffled } from './random.ts';
 
 const PROCESSORS = 4;
 const OBJECTS = 21;

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Machine } from '@k42/rcu';
+import { randomFrom } from '@k42/tooling/random';
 import { type Coid, destroy, liveObjects } from '../../src/index.ts';
 import { Common } from '../programs/stress.ts';
 import {
@@ -18,7 +19,6 @@ import {
   Victim,
   WAIT_MS,
 } from './harness.ts';
-import { randomFrom } from './random.ts';
 
 const PROGRAM = new URL('../programs/stress.ts', import.meta.url);
 const PROCESSORS = 4;

@@ -7,10 +7,10 @@
  */
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { randomFrom } from '@k42/tooling/random';
 import { PROCESSOR, PROCESSOR_STATE, PROCESSORS_MAX, processorWord } from '../../src/internal/layout.ts';
 import { currentTask, type Owner, ProcessorOwner } from '../../src/internal/owners.ts';
 import { Mutex, RwLock } from '../../src/locks.ts';
-import { randomFrom } from '../torture/random.ts';
 
 /** Words behind the processor table. FIRST and SECOND are equal whenever the lock is free and nobody has died. */
 export const AT = {

@@ -1,8 +1,9 @@
 /** Program of the torture scenarios: what they run on the processors of their machines. */
+
+import { pick, randomFrom, seedOf } from '@k42/tooling/random';
 import { currentProcessor, Domain, GENERATIONS, rcu } from '../../src/index.ts';
 import { inTime, spin, turns, until, WAIT_MS } from '../torture/harness.ts';
 import { Updater } from '../torture/pipe.ts';
-import { pick, randomFrom, seedOf } from '../torture/random.ts';
 import { read } from '../torture/readers.ts';
 import { FORMS, waitFor } from '../torture/waits.ts';
 import { ACCEPTED, domainOf, LANE, PROBLEM, reportThrown, Words } from '../torture/words.ts';

@@ -1,10 +1,10 @@
 /** A thread of somebody else's that joins a machine with a ticket, does its job there and leaves, or is terminated. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { randomFrom, seedOf } from '@k42/tooling/random';
 import { joinMachine, leaveMachine } from '../../src/index.ts';
 import { turns } from '../torture/harness.ts';
 import { type Job, type JoinerData, type Said, STAGE } from '../torture/joiner.ts';
 import { Updater } from '../torture/pipe.ts';
-import { randomFrom, seedOf } from '../torture/random.ts';
 import { read } from '../torture/readers.ts';
 import { LANE, reportThrown, Words } from '../torture/words.ts';
 import { handInLedger, workUntilClosed } from './torture.ts';

@@ -8,9 +8,9 @@
  * the cores from each other. The *idle* reader's sections are asynchronous and sleep on timers.
  */
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { type Random, randomFrom } from '@k42/tooling/random';
 import { currentProcessor, rcu, rcuAssign, rcuDereference } from '../../src/index.ts';
 import { spin, turns, WAIT_MS } from '../torture/harness.ts';
-import { type Random, randomFrom } from '../torture/random.ts';
 import { PROBLEM, Words } from '../torture/words.ts';
 
 /** Words, each on a cache line of its own. */

@@ -2,6 +2,7 @@
  * Callbacks: floods against back-pressure, barriers that cover other processors', machines closed while both are in flight.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { randomFrom, seedOf } from '@k42/tooling/random';
 import { Machine, rcu } from '../../src/index.ts';
 import { BLOCKED, CALLED, UNBLOCK, workUntilClosed } from '../programs/torture.ts';
 import {
@@ -17,7 +18,6 @@ import {
   WAIT_MS,
 } from './harness.ts';
 import { join } from './joiner.ts';
-import { randomFrom, seedOf } from './random.ts';
 import { domainOf, Words } from './words.ts';
 
 /** Floods of callbacks on all processors, with and without heed of what `call` answers. */

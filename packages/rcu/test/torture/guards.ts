@@ -2,10 +2,10 @@
  * Threads that last: slow readers (Folly), pinned ones (crossbeam), guards in the thousands.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { pick, randomFrom, seedOf } from '@k42/tooling/random';
 import type { Machine } from '../../src/index.ts';
 import { HOLD, HOLDERS } from '../programs/torture.ts';
 import { type Counts, check, inTime, onMachine, type Run, turns, until, WAIT_MS } from './harness.ts';
-import { pick, randomFrom, seedOf } from './random.ts';
 import { FORMS } from './waits.ts';
 import { domainOf, Words } from './words.ts';
 

@@ -9,10 +9,10 @@
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Random, randomFrom, seedOf } from '@k42/tooling/random';
 import type { Machine } from '../../src/index.ts';
 import { type Counts, check, inTime, onMachine, type Run, spin, until, WAIT_MS } from './harness.ts';
 import { Joiner, STAGE, stageWord } from './joiner.ts';
-import { type Random, randomFrom, seedOf } from './random.ts';
 import { ACCEPTED, COUNTER, domainOf, HEADER, LANE, Words } from './words.ts';
 
 const STEADY = 2;

@@ -3,9 +3,10 @@
  * be seen. Played in many rounds by real threads; a pattern also counts how often a reader was *tempted*, that is, in the
  * middle of a section when the updater changed its word, and goes on until that has happened often enough.
  */
+
+import { seedOf } from '@k42/tooling/random';
 import type { Machine } from '../../src/index.ts';
 import { type Counts, check, inTime, onMachine, type Run, type Scenario, WAIT_MS } from './harness.ts';
-import { seedOf } from './random.ts';
 import { PROBLEM, Words } from './words.ts';
 
 const PROGRAM = new URL('../programs/tortureLitmus.ts', import.meta.url);

@@ -2,11 +2,12 @@
  * Bursts of processors that join and leave while torture goes on: workers of the machine and threads with tickets, which leave
  * by themselves or are asked to, some with threads and callbacks in hand. Whoever leaves in order finishes its callbacks.
  */
+
+import { randomFrom, seedOf } from '@k42/tooling/random';
 import type { Machine } from '../../src/index.ts';
 import { CALLED } from '../programs/torture.ts';
 import { type Counts, check, inTime, onMachine, type Run, WAIT_MS } from './harness.ts';
 import { join } from './joiner.ts';
-import { randomFrom, seedOf } from './random.ts';
 import { COUNTER, HEADER, Words } from './words.ts';
 
 const STEADY = 2;

@@ -8,9 +8,10 @@
  * it see another version, or a payload that is not the version's: the element would have gone through the whole pipe, or not
  * have been initialised before it was published.
  */
+
+import { pick, type Random } from '@k42/tooling/random';
 import { currentProcessorIfAny, rcuAssign, rcuDereference } from '../../src/index.ts';
 import { check, inTime, turns } from './harness.ts';
-import { pick, type Random } from './random.ts';
 import { FORMS, type Updating, waitFor } from './waits.ts';
 import { COUNTER, domainOf, ELEMENT, ELEMENTS, HEADER, LANE, PROBLEM, type Words } from './words.ts';
 

@@ -3,10 +3,10 @@
  * held by hand, in passing through quiescent states, nested, failing.
  */
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import type { Random } from '@k42/tooling/random';
 import { currentProcessorIfAny, type Domain } from '../../src/index.ts';
 import { spin, turns } from './harness.ts';
 import { Grip } from './pipe.ts';
-import type { Random } from './random.ts';
 import { domainOf, PROBLEM, type Words } from './words.ts';
 
 interface Reader {

@@ -1,9 +1,10 @@
 /**
  * rcutorture: readers and updaters of all kinds on all processors, in two domains, until each kind has done its share.
  */
+
+import { seedOf } from '@k42/tooling/random';
 import type { Machine } from '../../src/index.ts';
 import { type Counts, check, inTime, onMachine, type Run, until, WAIT_MS } from './harness.ts';
-import { seedOf } from './random.ts';
 import { FORMS } from './waits.ts';
 import { COUNTER, HEADER, Words } from './words.ts';
 

@@ -2,9 +2,9 @@
  * The forms in which an updater can wait for a grace period, each as a function that settles when it is over.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Random } from '@k42/tooling/random';
 import type { Domain } from '../../src/index.ts';
 import { inTime, PROGRAM, turns, WAIT_MS } from './harness.ts';
-import type { Random } from './random.ts';
 import { COUNTER, PROBLEM, type Words } from './words.ts';
 
 export const FORMS = [

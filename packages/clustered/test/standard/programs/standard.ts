@@ -10,8 +10,8 @@ import { type Coid, handle } from '@k42/clustered';
 import { currentRoot, rootView } from '@k42/clustered/interpose';
 import { currentProcessor, joinMachine, PROCESSORS_MAX, type Ticket } from '@k42/rcu';
 import '../../../src/standard/index.ts';
+import { randomFrom } from '@k42/tooling/random';
 import type { ByteMap, Counter, Histogram } from '../../../src/standard/index.ts';
-import { randomFrom } from '../support.ts';
 
 /** Keys that each owner has in the map. The first ones are never deleted. */
 export const KEYS = 24;

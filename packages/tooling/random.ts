@@ -13,6 +13,13 @@ export function randomFrom(seed: number): Random {
   };
 }
 
+/** A seed of its own for each of many that share one. */
+export function seedOf(seed: number, ...path: readonly number[]): number {
+  let mixed = seed | 0;
+  for (const step of path) mixed = Math.imul(mixed ^ (step + 0x9e3779b9), 0x85ebca6b) ^ (mixed >>> 13);
+  return mixed | 0;
+}
+
 export function pick<T>(random: Random, list: readonly T[]): T {
   return list[random(list.length)] as T;
 }
