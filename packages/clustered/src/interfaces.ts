@@ -85,7 +85,7 @@ type ChoiceOf<Result> = [Pure<NonNullable<Result>>] extends [never] ? 'sync' : n
 type DeclarationOf<Kind extends MethodKind> = Kind extends 'async'
   ?
       | Kind
-      | { readonly kind: Kind; readonly waits?: true; readonly completes?: never }
+      | { readonly kind: Kind; readonly waits?: true | 'transferable'; readonly completes?: never }
       | { readonly kind: Kind; readonly waits?: never; readonly completes?: true }
   : Kind extends 'sync'
     ? Kind | { readonly kind: Kind; readonly completes?: true }
@@ -139,7 +139,9 @@ const interfaces = new Map<string, AnyInterface>();
  * iterator, or something iterable, which the handle gives as an iterator that has `next`, `return` and `throw` and nothing
  * of its own: use it to its end, or `return()` it (as `for ... of` does), because until then it holds up the destruction
  * and the exchange of the object. `waits`: the call may stay open until some other call
- * lets it go on; `completes`: it is such another call.
+ * lets it go on; `completes`: it is such another call. `waits: 'transferable'`: an exchange of the object does not wait for
+ * such calls. Every implementation has to note what lets the call go on (a resolver) before it first gives up control, to
+ * touch nothing of its Rep afterwards, and to hand these over with its state.
  *
  * @param name stable across processors and versions: a letter or digit, then up to 63 letters, digits and `_ . / @ -`.
  * @throws NameError for an unusable or already used name, a method that is no identifier, or named `then`, `constructor`,
@@ -184,6 +186,8 @@ function checkMethod(interfaceName: string, method: string, declaration: unknown
       : { kind: declaration as MethodKind };
   const { kind, waits = false, completes = false } = given;
   if (kind === undefined || !KINDS.has(kind)) return refuse(`${JSON.stringify(kind)} is no kind of method`);
+  if (waits !== false && waits !== true && waits !== 'transferable')
+    return refuse(`it cannot wait ${JSON.stringify(waits)}`);
   if (waits && kind !== 'async') refuse('only an asynchronous method can wait');
   if (completes && kind !== 'async' && kind !== 'sync') refuse('an iterator completes nothing');
   if (waits && completes) refuse('it cannot wait and complete others at once');

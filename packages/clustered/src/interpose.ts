@@ -11,11 +11,13 @@ import type { AnyImplementation, Implementation } from './implementations.ts';
 import type { AnyInterface } from './interfaces.ts';
 import { STATE } from './internal/layout.ts';
 import { OpenCalls } from './internal/openCalls.ts';
+import { implementationNamed as registered } from './internal/registry.ts';
 import { members } from './internal/sets.ts';
 import { objects } from './internal/system.ts';
 import type { Root } from './root.ts';
 
-export { countOpenIterator, OpenCalls } from './internal/openCalls.ts';
+export type { AnyImplementation } from './implementations.ts';
+export { type Around, countOpenIterator, OpenCalls } from './internal/openCalls.ts';
 export { bit, members } from './internal/sets.ts';
 export type { Interceptor } from './internal/slots.ts';
 
@@ -65,16 +67,46 @@ export function holdRoot(coid: number): bigint {
 }
 
 /**
- * Runs `held` with the object's entry locked for writing (no miss in progress anywhere), in a turn of its own.
+ * Runs `held` with the object's entry locked for writing (no miss in progress anywhere, and nothing on its way that a
+ * departed processor has left), in a turn of its own.
  * @throws ObjectGoneError if the object is not live; DeadlineError.
  */
-export async function withEntryLocked<R>(coid: number, held: (entry: EntryView) => R): Promise<R> {
-  const { gtt } = objects();
+export async function withEntryLocked<R>(
+  coid: number,
+  held: (entry: EntryView) => R,
+  deadlineMs?: number,
+): Promise<R> {
+  const { gtt, records } = objects();
   const sequence = objects().sequenceOf(coid);
-  return gtt.writeLocked(coid, () => {
-    if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) throw new ObjectGoneError(coid);
-    return held({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
-  });
+  const isLive = (): boolean => gtt.sequence(coid) === sequence && gtt.state(coid) === STATE.LIVE;
+  return gtt.writeLocked(
+    coid,
+    () => {
+      if (!isLive()) throw new ObjectGoneError(coid);
+      return held({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
+    },
+    deadlineMs,
+    () => {
+      if (!isLive()) return true;
+      const { departed, inherited } = records.departures(gtt.root(coid));
+      return departed === inherited;
+    },
+  );
+}
+
+/** The implementation of that name, if this thread has defined it. */
+export function implementationNamed(name: string): AnyImplementation | undefined {
+  return registered(name);
+}
+
+/** Objects whose Root stands in for another's just now. Looks at every object there is. */
+export function* standIns(): Iterable<{ readonly coid: number; readonly word: bigint }> {
+  const { gtt, records } = objects();
+  for (const coid of objects().coids()) {
+    if (gtt.state(coid) !== STATE.LIVE) continue;
+    const word = gtt.root(coid);
+    if (records.peek(word).standsIn) yield { coid, word };
+  }
 }
 
 /** Swings the Root word by compare-and-swap; false if it no longer was `from`. */

@@ -37,6 +37,13 @@ export interface RootContext {
   readonly rootWord: bigint;
   /** Offsets of all shares that exist, those of departed processors included. More may come at any time. */
   shareOffsets(): number[];
+  /** The same with the number of each: of its processor, or of its cluster. */
+  allShares(): { readonly share: number; readonly offset: number }[];
+  /**
+   * Byte offset of the share of a processor or cluster, made if there is none; 0 if the implementation has none.
+   * @throws OutOfMachineMemoryError, InvalidArgumentError
+   */
+  shareOffsetOf(share: number): number;
   /**
    * At least so many zeroed bytes of machine memory more, on cache lines of their own, from this processor's arena.
    * @throws OutOfMachineMemoryError, InvalidArgumentError
@@ -110,6 +117,12 @@ export abstract class Root<T extends object> {
   depart(): unknown {
     return undefined;
   }
+
+  /**
+   * Of a Root that stands in for another's (`standsIn`): this processor leaves, and the Root must not be in the table any more
+   * when this returns. Called with the entry locked for reading.
+   */
+  standDown(): void {}
 
   /** On the host: takes over what a Rep on another processor has left (see `depart`). It must not wait. */
   inherit(_contribution: unknown, _from: number): void {}

@@ -131,7 +131,7 @@ describe('a swap', () => {
       throw new Error('injected');
     };
     try {
-      await expect(swap(file.coid, DistributedFcm)).rejects.toMatchObject({ code: 'K42_SWAP_TRANSFER' });
+      await expect(swap(file.coid, DistributedFcm)).rejects.toMatchObject({ code: 'K42_SWAP_IMPORT' });
     } finally {
       broken.importPart = original;
     }

@@ -12,34 +12,49 @@
  * `step` does whatever is due on this processor, between turns. It is called when the swap begins, on every transition
  * anyone makes, and when a local condition becomes true; calling it too often is harmless.
  */
-import { type AnyInterface, type Method, type Miss, Root, type RootContext } from '@k42/clustered';
 import {
+  type AnyInterface,
+  type Method,
+  type Miss,
+  ObjectGoneError,
+  Root,
+  type RootContext,
+} from '@k42/clustered';
+import {
+  holdRoot,
   type Interceptor,
   implementationOf,
   interfaceServedBy,
+  type OpenCalls,
   redispatch,
   resetSlot,
   rootView,
   swingRoot,
 } from '@k42/clustered/interpose';
-import { errorToWire, rcu, type WireError, whenThreadsElapsed } from '@k42/rcu';
+import { errorToWire, rcu, runGuarded, type WireError, whenThreadsElapsed } from '@k42/rcu';
 import {
+  FreezeError,
+  type PhaseName,
   QueueOverflowError,
   SwapDeadlineError,
   SwapDestroyedError,
+  SwapModuleError,
   SwapProcessorGoneError,
-  TransferError,
   TransferReentryError,
 } from './errors.ts';
+import { type Hindrance, NAMES_MAX } from './hindrance.ts';
+import { channels } from './internal/channels.ts';
 import { type Exchange, exchange, type Participant } from './internal/exchange.ts';
+import { Freezing } from './internal/freezing.ts';
 import { PHASE } from './internal/layout.ts';
 import { isInShare, isMarked, runMarked } from './internal/marks.ts';
-import { CallQueue, QUEUE_BOUND } from './internal/queue.ts';
+import { CallQueue } from './internal/queue.ts';
 import { Share } from './internal/share.ts';
 import type { StopPoint, Stoppable } from './internal/stopPoint.ts';
 import { phaseName, SwapBlock } from './internal/swapBlock.ts';
+import { Timeline } from './internal/timeline.ts';
 import { TrackedCalls } from './internal/tracked.ts';
-import { emptyReport, type ProcessorReport } from './report.ts';
+import type { ProcessorReport } from './report.ts';
 import { asSwappable } from './swappable.ts';
 
 /** First stop of a processor in a swap, in milliseconds; each stop in vain doubles it. */
@@ -57,7 +72,6 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** Kept here because an interceptor Rep somebody holds outlives the block. */
   readonly coid: number;
   readonly sequence: number;
-  readonly report: ProcessorReport = emptyReport();
   /** Settles when this processor has done all it has to do for the decided swap. */
   readonly finished: Promise<void>;
   /** What this processor aborted the swap for, if it did. */
@@ -75,7 +89,13 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   readonly #tracked = new TrackedCalls(() => {
     if (this.block.phase() === PHASE.BLOCK) this.stepLater();
   });
+  readonly #timeline = new Timeline();
+  readonly #freezing: Freezing;
+  /** Waiting calls and iterators from before the swap, while they are waited for. */
+  #openBefore: OpenCalls | undefined;
   #resetDone = false;
+  #hasElapsed = false;
+  #phaseSeen: string | undefined;
   #interested = false;
   /** The swap of this object before this one, where this processor has not finished it yet. */
   readonly #earlier: Participant | undefined;
@@ -83,15 +103,15 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #isFinished = false;
   #transferSeenAt: number | undefined;
   #stops = 0;
-  #nextStopAt = 0;
-  #retryTimer: NodeJS.Timeout | undefined;
+  #firstStopAt: number | undefined;
 
   constructor(context: RootContext) {
     super(context);
     this.block = new SwapBlock(context.memory, context.stateOffset, context.processor);
     this.coid = this.block.coid;
     this.sequence = this.block.sequence;
-    this.#share = new Share(this.block, context.processor);
+    this.#share = new Share(this.block, context.processor, this);
+    this.#freezing = new Freezing(this.block.oldRoot);
     this.#exchange = exchange();
     this.#stopPoint = this.#exchange.stopPoint;
     this.#served = interfaceServedBy(this.block.oldRoot);
@@ -99,10 +119,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
     this.#resolveFinished = resolve;
-    const initiates = context.processor === this.block.initiator;
-    const slackMs = initiates ? 0 : DEADLINE_SLACK_MS;
-    this.#timer = setTimeout(() => this.#deadline(), this.block.deadlineMs + slackMs);
-    if (!initiates) this.#timer.unref();
+    // The initiator has a deadline of its own; this is for the case that it cannot see to it.
+    this.#timer = setTimeout(() => this.#deadline(), this.block.deadlineMs + DEADLINE_SLACK_MS);
+    this.#timer.unref();
     this.#earlier = this.#exchange.began(this);
   }
 
@@ -137,8 +156,24 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   override holdDestroy(): { readonly until: Promise<void> } {
     this.#takeInterest();
-    this.abort(new SwapDestroyedError(this.coid));
+    this.abort(new SwapDestroyedError(this.coid, this.#phase()));
     return { until: this.finished };
+  }
+
+  /** This processor leaves: what it has of the object is to be handed over by the Root that it belongs to. */
+  override standDown(): void {
+    this.abort(new SwapProcessorGoneError(this.coid, this.#phase(), this.context.processor, 'taking part'));
+    this.#swing();
+  }
+
+  /** Settles when this processor has done with the swap; has it told of the swap's end in any case. */
+  whenFinished(): Promise<void> {
+    this.#takeInterest();
+    return this.finished;
+  }
+
+  #phase(): PhaseName {
+    return phaseName(this.block.phase());
   }
 
   #joined(): boolean {
@@ -152,7 +187,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (this.#isFinished) return redispatch(this.coid, this.sequence, method, args);
     const declared = this.#served.methods[method] as Method;
     return declared.kind === 'async'
-      ? this.#callAsync(method, args, declared.completes)
+      ? this.#callAsync(method, args, declared)
       : this.#callSync(method, args, declared);
   }
 
@@ -164,12 +199,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       if (phase === PHASE.BLOCK && !block.inSet() && !block.withdraw()) continue;
       if (phase === PHASE.FORWARD || phase === PHASE.BLOCK) {
         // Not counted: a worker step of this processor never finds a synchronous call on the stack.
-        this.report.forwarded++;
+        this.#timeline.forwarded++;
         const result = runMarked(
           () => call(this.#old(), method, args),
           () => {},
         );
-        return kind === 'sync' ? result : this.#tracked.iterator(result, kind === 'async-iterator');
+        return kind === 'sync' ? result : this.#tracked.iterator(method, result, kind === 'async-iterator');
       }
       if (phase !== PHASE.TRANSFER) return call(this.#finalRep(), method, args);
       // It would wait for a swap that may wait for this very processor.
@@ -178,14 +213,14 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     }
   }
 
-  #callAsync(method: string, args: unknown[], completes: boolean): unknown {
+  #callAsync(method: string, args: unknown[], declared: Method): unknown {
     const { block } = this;
     for (;;) {
       const phase = block.phase();
-      if (phase === PHASE.FORWARD) return this.#forward(method, args);
-      if (phase === PHASE.BLOCK && (completes || isMarked())) {
+      if (phase === PHASE.FORWARD) return this.#forward(method, args, declared);
+      if (phase === PHASE.BLOCK && (declared.completes || isMarked())) {
         // A tracked call needs it, or may wait for it. If this processor was ready already, it is not any more.
-        if (block.inSet() || block.withdraw()) return this.#forward(method, args);
+        if (block.inSet() || block.withdraw()) return this.#forward(method, args, declared);
         continue;
       }
       if (phase === PHASE.TRANSFER && isInShare()) throw this.#reentry();
@@ -193,15 +228,21 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     }
   }
 
-  #forward(method: string, args: unknown[]): unknown {
-    this.report.forwarded++;
-    return this.#tracked.run(() => call(this.#old(), method, args));
+  #forward(method: string, args: unknown[], { waits }: Method): unknown {
+    this.#timeline.forwarded++;
+    const run = (): unknown => call(this.#old(), method, args);
+    if (waits !== 'transferable') return this.#tracked.run(method, run);
+    // Not waited for: what lets it go on is moved with the state. This processor may be ready again at once.
+    if (this.block.phase() === PHASE.BLOCK) this.stepLater();
+    return runMarked(run, () => {});
   }
 
   #enqueue(method: string, args: unknown[]): Promise<unknown> {
-    this.report.queued++;
+    const { queueBound } = this.block;
+    this.#timeline.queued++;
     const result = this.#queue.append(method, args);
-    if (this.#queue.length > QUEUE_BOUND) this.abort(new QueueOverflowError(this.coid, QUEUE_BOUND));
+    if (this.#queue.length > queueBound)
+      this.abort(new QueueOverflowError(this.coid, this.context.processor, queueBound));
     // Decided already, and nobody may ring any more: what follows is this processor's own business.
     if (this.block.decided) this.stepLater();
     return result;
@@ -231,7 +272,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #reentry(): TransferReentryError {
-    return new TransferReentryError(this.coid);
+    return new TransferReentryError(this.coid, this.context.processor);
   }
 
   // Steps
@@ -249,6 +290,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   #stepOnce(): void {
     const { block } = this;
+    this.#publishPhase();
     if (!block.decided) this.#reset();
     if (block.phase() === PHASE.FORWARD && block.tryBlock()) this.#announce();
     if (block.phase() === PHASE.BLOCK) this.#stepBlock();
@@ -271,13 +313,20 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     try {
       // Anything that is missing on this processor shows now, while nothing has been blocked yet.
       implementationOf(block.newRoot);
-    } catch (error) {
-      this.abort(error);
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      const where = { coid: this.coid, phase: 'forward', processor: this.context.processor } as const;
+      this.abort(new SwapModuleError(where, message, { cause }));
       return;
     }
     const open = resetSlot(this.coid, this.sequence);
+    this.#openBefore = open;
     whenThreadsElapsed(() => {
       const elapsed = (): void => {
+        this.#hasElapsed = true;
+        this.#openBefore = undefined;
+        // Open calls may end long after the swap has, and its block been freed.
+        if (this.#isFinished || block.decided) return;
         block.elapsed();
         this.step();
       };
@@ -302,20 +351,22 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   #stepBlock(): void {
     if (!this.canBeReady()) return;
-    if (!this.block.synchronous) {
-      // Its calls are all asynchronous: whoever comes now is queued, so this processor is ready from here on.
-      this.becomeReady();
-      return;
+    if (!this.#freezing.isFrozen) {
+      // User code: not at the stop point of another swap.
+      if (this.#stopPoint.active && this.#freezing.runsUserCode) {
+        this.stepLater();
+        return;
+      }
+      this.#freezing.begin(
+        () => this.stepLater(),
+        (error) => this.abort(new FreezeError(this.coid, this.context.processor, error)),
+      );
+      // Calls may have come of it, an abort as well.
+      if (!this.#freezing.isFrozen || !this.canBeReady()) return;
     }
-    const early = this.#nextStopAt - performance.now();
-    if (early > 0 && !this.#stopPoint.active) {
-      this.#retryTimer ??= setTimeout(() => {
-        this.#retryTimer = undefined;
-        this.step();
-      }, early);
-      return;
-    }
-    this.#stopPoint.enter(this);
+    // Where its calls are all asynchronous, whoever comes now is queued: this processor is ready from here on.
+    if (this.block.synchronous) this.#stopPoint.enter(this);
+    else this.becomeReady();
   }
 
   canBeReady(): boolean {
@@ -337,10 +388,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   stopped(milliseconds: number, inVain: boolean): void {
-    this.report.longestStopMs = Math.max(this.report.longestStopMs, milliseconds);
-    if (!inVain) return;
-    this.#stops++;
-    this.#nextStopAt = performance.now() + milliseconds / 2;
+    this.#timeline.stopped(milliseconds);
+    this.#firstStopAt ??= performance.now() - milliseconds;
+    if (inVain) this.#stops++;
   }
 
   transferring(): boolean {
@@ -367,16 +417,28 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   transfer(): void {
     const { block } = this;
     this.#noteTransfer();
-    if (!this.#share.begun && this.#takesPart()) this.#beginShare();
+    if (this.#takesPart()) this.#share.advance();
     if (block.tryCommit()) this.#committed();
     else this.#enforceTransferDeadline();
   }
 
   /** Participants do their shares; the initiator steps in where there is no participant at all. */
   #takesPart(): boolean {
-    return (
-      this.#joined() || (this.block.initiator === this.context.processor && this.block.joined().length === 0)
-    );
+    if (this.#joined()) return true;
+    if (this.block.initiator !== this.context.processor || this.block.joined().length !== 0) return false;
+    this.block.stepIn();
+    return true;
+  }
+
+  /** This processor's share has come a step further: others may wait for just that, and so may we, in a later turn. */
+  advanced(): void {
+    this.#announce();
+    this.stepLater();
+  }
+
+  /** This processor's share has failed. */
+  failed(error: unknown): void {
+    this.abort(error);
   }
 
   #noteTransfer(): void {
@@ -393,31 +455,36 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (performance.now() - this.#transferSeenAt <= block.transferDeadlineMs) return;
     const missing = block.sharesMissing();
     this.abort(
-      new SwapDeadlineError(this.coid, 'transfer', missing, `the shares of processors ${missing.join(', ')}`),
-    );
-  }
-
-  #beginShare(): void {
-    const { block } = this;
-    this.#share.begin(
-      () => {
-        block.shareDone();
-        // The others may be waiting for exactly this share to commit; and so may this processor, in a later turn.
-        this.#announce();
-        this.stepLater();
-      },
-      (error) => {
-        const message = error instanceof Error ? error.message : String(error);
-        this.abort(new TransferError(message, this.context.processor, { cause: error }));
-      },
+      new SwapDeadlineError(
+        this.coid,
+        'transfer',
+        missing.map((processor) => ({
+          processor,
+          kind: 'share',
+          names: [],
+          count: 1,
+          milliseconds: block.transferDeadlineMs,
+        })),
+      ),
     );
   }
 
   #committed(): void {
-    asSwappable(rootView(this.block.newRoot)).adopt?.();
-    asSwappable(rootView(this.block.oldRoot)).relinquish?.();
+    this.#handOver();
     this.#swing();
     this.#announce();
+  }
+
+  /**
+   * Passes ownership on, once: whoever decided the swap, or whoever finishes first, or who finds that the one that began it is
+   * gone. Reclamation waits for it.
+   */
+  #handOver(predecessor?: number): void {
+    const { block } = this;
+    if (!block.claimHandOver(predecessor)) return;
+    runGuarded(() => asSwappable(rootView(block.newRoot)).adopt?.());
+    runGuarded(() => asSwappable(rootView(block.oldRoot)).relinquish?.());
+    block.handedOver();
   }
 
   // The end
@@ -426,38 +493,108 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   abort(reason: unknown): void {
     if (!this.block.tryAbort()) return;
     this.abortedFor = errorToWire(reason);
+    this.abortHasBegun();
+  }
+
+  /** The swap has been aborted, by this processor: the table and the others are to know. */
+  abortHasBegun(): void {
     this.#swing();
     this.#announce();
     this.stepLater();
   }
 
-  /** Another processor died. */
+  /** Another processor has died, or left. */
   processorGone(number: number): void {
-    if (this.#isFinished || this.block.decided) return;
-    if (!this.block.bury(number)) this.abort(new SwapProcessorGoneError(this.coid, number));
+    const { block } = this;
+    if (block.decided) {
+      if (block.phase() === PHASE.COMPLETE) setImmediate(() => this.#takeOverHandOver(number));
+      return;
+    }
+    if (this.#isFinished) return;
+    if (number === block.initiator)
+      this.abort(new SwapProcessorGoneError(this.coid, this.#phase(), number, 'seeing to its swap'));
+    else if (!block.bury(number)) this.abort(new SwapProcessorGoneError(this.coid, this.#phase(), number));
     this.stepLater();
   }
 
+  /** In a turn of its own: it runs user code, and this may be a stop point. */
+  #takeOverHandOver(predecessor: number): void {
+    if (this.block.isHandedOver) return;
+    this.#handOver(predecessor);
+    // Whoever reclaims waits to hear of it.
+    if (this.#isFinished) this.#exchange.finished(this);
+  }
+
+  /** The initiator should have given up by now. */
   #deadline(): void {
-    const { block } = this;
-    const phase = phaseName(block.phase());
-    if (phase === 'complete' || phase === 'aborted') return;
-    const late =
-      phase === 'forward' ? block.notElapsed() : phase === 'block' ? block.waiting() : block.sharesMissing();
-    const names = rcu.namedThreads().map((thread) => thread.name);
-    const here =
-      rcu.liveThreads === 0
-        ? ''
-        : `; ${rcu.liveThreads} threads live on processor ${this.context.processor}${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
-    const what =
-      phase === 'forward'
-        ? 'threads older than the swap'
-        : phase === 'block'
-          ? 'calls to end and processors to stop'
-          : 'shares';
-    this.abort(
-      new SwapDeadlineError(this.coid, phase, late, `${what} on processors ${late.join(', ')}${here}`),
-    );
+    if (this.block.decided) return;
+    const phase = this.#phase();
+    this.abort(new SwapDeadlineError(this.coid, phase, [this.hindrance(phase)]));
+  }
+
+  /** Processors that have not done what this phase asks of them. */
+  late(): number[] {
+    switch (this.#phase()) {
+      case 'forward':
+        return this.block.notElapsed();
+      case 'block':
+        return this.block.waiting();
+      default:
+        return this.block.sharesMissing();
+    }
+  }
+
+  /** What the swap waits for here; in a phase that is over, what it has been waiting for. */
+  hindrance(phase: PhaseName = this.#phase()): Hindrance {
+    const hindrance = this.#hindranceIn(phase);
+    return { processor: this.context.processor, names: [], count: 1, milliseconds: undefined, ...hindrance };
+  }
+
+  #hindranceIn(phase: PhaseName): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
+    switch (phase) {
+      case 'forward':
+        return this.#hindranceInForward();
+      case 'block':
+        return this.#hindranceInBlock();
+      case 'transfer':
+        return this.#share.endedAt === undefined && this.#joined()
+          ? { kind: 'share', milliseconds: performance.now() - (this.#transferSeenAt ?? performance.now()) }
+          : { kind: 'nothing' };
+      default:
+        return this.#isFinished ? { kind: 'nothing' } : { kind: 'queue', count: this.#queue.length };
+    }
+  }
+
+  #hindranceInForward(): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
+    if (this.#hasElapsed || !this.#joined()) return { kind: 'nothing' };
+    const { blockers, blocking, waitedForSince } = rcu.view();
+    if (blocking === 0 && this.#openBefore !== undefined && this.#openBefore.count !== 0)
+      return { kind: 'open calls', count: this.#openBefore.count };
+    return {
+      kind: 'threads',
+      names: blockers.slice(0, NAMES_MAX),
+      count: blocking,
+      milliseconds: waitedForSince === undefined ? undefined : performance.now() - waitedForSince,
+    };
+  }
+
+  #hindranceInBlock(): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
+    if (this.block.phase() === PHASE.BLOCK && !this.block.inSet()) return { kind: 'nothing' };
+    const tracked = this.#tracked;
+    if (!tracked.none)
+      return {
+        kind: 'calls',
+        names: tracked.names(),
+        count: tracked.count,
+        milliseconds: tracked.longestMs,
+      };
+    if (this.#freezing.isUnderWay) return { kind: 'freeze' };
+    const since = this.#firstStopAt;
+    return {
+      kind: 'stop',
+      count: this.#stops,
+      milliseconds: since === undefined ? undefined : performance.now() - since,
+    };
   }
 
   /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. */
@@ -468,12 +605,44 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
   #finish(): void {
     if (!this.#earlierFinished()) return;
+    const completed = this.block.phase() === PHASE.COMPLETE;
+    if (completed) this.#handOver();
+    else this.#freezing.undo();
     this.#swing();
     // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
-    this.report.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
+    this.#timeline.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
     resetSlot(this.coid, this.sequence);
+    if (completed) this.#keepSlot();
     this.#end();
     this.#exchange.finished(this);
+  }
+
+  /** A Rep that the transfer has made here is to be found by departures and destructions: they go by slots. */
+  #keepSlot(): void {
+    if (rootView(this.block.newRoot).repIfAny() === undefined) return;
+    try {
+      holdRoot(this.coid);
+    } catch (error) {
+      if (!(error instanceof ObjectGoneError)) throw error;
+    }
+  }
+
+  #publishPhase(): void {
+    if (!channels.phase.hasSubscribers) return;
+    const phase = this.#phase();
+    if (phase === this.#phaseSeen) return;
+    this.#phaseSeen = phase;
+    channels.phase.publish({ processor: this.context.processor, coid: this.coid, phase });
+  }
+
+  /** What this processor saw, when it has finished. */
+  get report(): ProcessorReport {
+    return this.#timeline.report(this.block, this.#share, this.#share.parts);
+  }
+
+  /** Calls that have waited here so far. */
+  get queued(): number {
+    return this.#timeline.queued;
   }
 
   /** The processor has left the machine: nothing of this can happen any more. */
@@ -483,7 +652,6 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   #end(): void {
     clearTimeout(this.#timer);
-    clearTimeout(this.#retryTimer);
     this.#isFinished = true;
     this.#resolveFinished();
   }

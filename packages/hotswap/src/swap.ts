@@ -1,17 +1,23 @@
 /**
- * Starting a swap, and seeing it through.
+ * Starting a swap.
  *
- * The initiator negotiates, makes the new Root and the Mediator, and interposes: up to there a failure has touched
- * nothing. From then on it is one participant among others (or an onlooker, if it has never called it). When every processor concerned has finished it reports, and then, in the background, has the swap
- * released everywhere and reclaims the Mediator and whichever object lost.
+ * The initiator has the new implementation loaded everywhere, negotiates, makes the new Root and the Mediator, and interposes:
+ * up to there a failure has touched nothing. From then on it is one participant among others (or an onlooker, if it has never
+ * called the object), and sees the swap through (`internal/initiation.ts`).
  */
-import type { Coid, Implementation, Interface } from '@k42/clustered';
-import { defineImplementation, defineInterface } from '@k42/clustered';
 import {
+  type Coid,
+  defineImplementation,
+  defineInterface,
+  type Implementation,
+  type Interface,
+} from '@k42/clustered';
+import {
+  type AnyImplementation,
   createRoot,
   discardRoot,
-  finishBeforeClose,
   holdRoot,
+  implementationNamed,
   implementationOf,
   interfaceServedBy,
   members,
@@ -19,66 +25,31 @@ import {
   repProcessors,
   rootView,
   swingRoot,
-  touchedProcessors,
   withEntryLocked,
 } from '@k42/clustered/interpose';
+import { currentProcessor, DeadlineError, InvalidArgumentError, onAttach, type Processor } from '@k42/rcu';
 import {
-  currentProcessor,
-  errorFromWire,
-  InvalidArgumentError,
-  MachineClosedError,
-  type Processor,
-} from '@k42/rcu';
-import { NegotiationError, SwapInProgressError, SwapProcessorGoneError } from './errors.ts';
-import { exchange, type FinishedMessage, type Initiator } from './internal/exchange.ts';
-import { BLOCK_BYTES, PHASE, PROTOCOL_BYTES_MAX } from './internal/layout.ts';
+  NegotiationError,
+  SwapAbortedError,
+  SwapDeadlineError,
+  SwapInProgressError,
+  SwapModuleError,
+} from './errors.ts';
+import { exchange } from './internal/exchange.ts';
+import { Initiation } from './internal/initiation.ts';
+import { BLOCK_BYTES, PROTOCOL_BYTES_MAX } from './internal/layout.ts';
+import { type AnySwapOptions, checkOptions, type Limits, type SwapOptions } from './internal/options.ts';
 import { SwapBlock, type SwapPlan } from './internal/swapBlock.ts';
 import { MediatorRoot } from './mediator.ts';
-import type { ProcessorReport } from './report.ts';
+import type { SwapReport } from './report.ts';
 import { exportsOf, importsOf, negotiate } from './swappable.ts';
 
-const DEADLINE_MS = 10_000;
-const MAX_PAUSE_MS = 20;
-const TRANSFER_DEADLINE_MS = 2_000;
+export type { SwapOptions } from './internal/options.ts';
 
-export interface SwapOptions<A> {
-  /** Given to the new implementation's `initialise`. */
-  readonly argument?: A;
-  /** Module that defines the implementation, where the other processors may not have loaded it yet. */
-  readonly module?: URL;
-  /** Milliseconds for the whole swap, default 10 000. When they pass the old object serves on. */
-  readonly deadlineMs?: number;
-  /**
-   * Longest time a processor is held still to let the others catch up, in milliseconds, default 20. Only interfaces
-   * with synchronous methods need it; it must exceed the usual length of a turn on the other processors.
-   */
-  readonly maxPauseMs?: number;
-  /** Milliseconds for the transfer of state alone, default 2000. */
-  readonly transferDeadlineMs?: number;
-}
-
-/** What happened in a swap. Times in milliseconds. */
-export interface SwapReport {
-  readonly coid: number;
-  readonly from: string;
-  readonly to: string;
-  readonly protocol: string;
-  /** Processors that took part, ascending. */
-  readonly participants: readonly number[];
-  readonly forwarded: number;
-  readonly queued: number;
-  readonly milliseconds: number;
-  readonly phases: {
-    readonly forward: number;
-    readonly block: number;
-    readonly transfer: number;
-    readonly complete: number;
-  };
-  /** Longest time a call was kept waiting, and a processor was held still. */
-  readonly longestBlockMs: number;
-  readonly longestStopMs: number;
-  /** The same, processor by processor. */
-  readonly processors: ReadonlyMap<number, ProcessorReport>;
+/** An implementation by its name, in a module that need not have been loaded anywhere yet. */
+export interface ImplementationInModule {
+  readonly module: URL;
+  readonly name: string;
 }
 
 interface MediatorArgument {
@@ -102,249 +73,259 @@ const Mediator: Implementation<object, MediatorArgument> = defineImplementation<
   },
 });
 
+onAttach(() => {
+  exchange().adopt = (mediator) => {
+    // The swap of one that is gone: nobody awaits it.
+    new Initiation(mediator as MediatorRoot).report.catch(() => {});
+  };
+});
+
 /**
  * Replaces the implementation behind a COID while it is being used, with its state, on all processors at once or on
  * none. Clients neither notice nor cooperate; calls made meanwhile are forwarded to the old object or wait for the
  * new one, and none is lost, doubled or run against the wrong object.
  *
  * Any processor may call it. Do not await it inside a thread: the swap waits for older threads, that one included.
- * The new implementation must be loaded on every processor that uses the object, or come from `options.module`.
+ * The new implementation is an object of `defineImplementation`, whose module is loaded on the other processors if it says
+ * which that is, or named in a module that is loaded now.
  *
- * @throws NegotiationError, SwapInProgressError, ObjectGoneError, InvalidArgumentError before anything changes;
- *   SwapDeadlineError, TransferError, SwapDestroyedError, QueueOverflowError, SwapProcessorGoneError, NotLoadedError
- *   (by name and code) after the old object has been restored. In every case it serves on, and a retry is possible.
+ * @throws NegotiationError, SwapInProgressError, SwapModuleError, SwapAbortedError, ObjectGoneError, InvalidArgumentError,
+ *   SwapDeadlineError before anything changes; any SwapError after the old object has been restored. In every case it serves
+ *   on, and a retry is possible.
  */
-export async function swap<T extends object, A = void>(
+export function swap<T extends object, A = void>(
   coid: Coid<T>,
   implementation: Implementation<T, A>,
-  options: SwapOptions<A> = {},
+  options?: SwapOptions<A>,
+): Promise<SwapReport>;
+export function swap(
+  coid: Coid<object>,
+  implementation: ImplementationInModule,
+  options?: SwapOptions<unknown>,
+): Promise<SwapReport>;
+export function swap(
+  coid: number,
+  implementation: AnyImplementation | ImplementationInModule,
+  options: AnySwapOptions = {},
 ): Promise<SwapReport> {
-  const durations = checkOptions(options);
-  await prepareProcessors(options.module, durations.deadlineMs);
-  const oldRoot = holdRoot(coid);
-  const served = interfaceServedBy(oldRoot);
-  if (served.name !== implementation.interface.name) {
-    throw new InvalidArgumentError(
-      `Object ${coid} serves ${served.name}; ${implementation.name} implements ${implementation.interface.name}.`,
-    );
-  }
-  const old = implementationOf(oldRoot);
-  if (isMediator(oldRoot)) throw new SwapInProgressError(coid);
-  const exports = exportsOf(old);
-  const imports = importsOf(implementation);
-  const protocol = negotiate(exports, imports);
-  if (protocol === undefined) throw new NegotiationError(old.name, implementation.name, exports, imports);
-  if (protocol.length > PROTOCOL_BYTES_MAX)
-    throw new InvalidArgumentError(
-      `A protocol's name has at most ${PROTOCOL_BYTES_MAX} characters: ${protocol}.`,
-    );
-
-  const newRoot = createRoot(implementation, served, options.argument as A);
-  const argument: MediatorArgument = {
-    plan: {
-      coid,
-      newRoot,
-      initiator: currentProcessor().number,
-      // An iterator is given synchronously, too.
-      synchronous: Object.values(served.methods).some(({ kind }) => kind !== 'async'),
-      protocol,
-      ...durations,
-    },
-  };
-  let mediatorRoot: bigint | undefined;
-  try {
-    mediatorRoot = createRoot(Mediator, served, argument);
-    await interpose(coid, oldRoot, mediatorRoot, argument.block as SwapBlock);
-  } catch (error) {
-    if (mediatorRoot !== undefined) discardRoot(mediatorRoot);
-    reclaimRoot(newRoot);
-    throw error;
-  }
-  const initiation = new Initiation(rootView(mediatorRoot) as MediatorRoot, old.name, implementation.name);
-  finishBeforeClose(initiation.reclaimed);
-  return initiation.report;
+  return swapAny(coid, implementation, options);
 }
 
-/** Machines whose processors all have this module: a processor without it could not take part, nor serve a miss. */
+/** Puts the implementation back that a swap has replaced, with its state, as another swap. @throws as `swap` */
+export function revert<A = void>(report: SwapReport, options: SwapOptions<A> = {}): Promise<SwapReport> {
+  const old = implementationNamed(report.from);
+  if (old === undefined)
+    throw new SwapModuleError(
+      { coid: report.coid, phase: 'prepare' },
+      `${report.from} is not defined on this processor.`,
+    );
+  return swapAny(report.coid, old, options as AnySwapOptions);
+}
+
+async function swapAny(
+  coid: number,
+  wanted: AnyImplementation | ImplementationInModule,
+  options: AnySwapOptions,
+): Promise<SwapReport> {
+  const limits = checkOptions(options);
+  const attempt = new Attempt(coid, limits, options.signal);
+  const implementation = await attempt.load(wanted, options.module);
+  for (;;) {
+    attempt.assertGoesOn();
+    const oldRoot = holdRoot(coid);
+    const standing = implementationOf(oldRoot);
+    if (standing.name === Mediator.name) {
+      await attempt.awaitEarlier(oldRoot, options.ifInProgress);
+      continue;
+    }
+    const started = await attempt.start(oldRoot, standing, implementation, options.argument);
+    if (started !== undefined) return new Initiation(started, options.signal).report;
+    // Somebody else's swap came in between: its Mediator, or the object it has put here, is not what we negotiated with.
+    if (options.ifInProgress !== 'queue') throw new SwapInProgressError(coid);
+  }
+}
+
+/** Processors of machines whose processors all have this module: without it one could not take part, nor serve a miss. */
 const prepared = new WeakSet<Processor>();
 
-async function prepareProcessors(module: URL | undefined, deadlineMs: number): Promise<void> {
-  const processor = currentProcessor();
-  if (!prepared.has(processor)) {
-    await processor.load(import.meta.url, { deadlineMs });
-    prepared.add(processor);
-  }
-  if (module !== undefined) await processor.load(module, { deadlineMs });
-}
+/** A swap before it can be seen. */
+class Attempt {
+  readonly #coid: number;
+  readonly #limits: Limits;
+  readonly #signal: AbortSignal | undefined;
+  readonly #giveUpAt: number;
 
-/** Puts the Mediator before the object: from its first miss on, a processor's calls go through it. */
-function interpose(coid: number, oldRoot: bigint, mediatorRoot: bigint, block: SwapBlock): Promise<void> {
-  const processor = currentProcessor();
-  return withEntryLocked(coid, (entry) => {
-    // Somebody else's swap came in between: its Mediator, or the object it has put here, is not what we negotiated with.
-    if (entry.root !== oldRoot) throw new SwapInProgressError(coid);
-    // A processor may hold a part of the object without ever having called it: a Rep that a transfer has made there.
-    const concerned = new Set([...members(entry.touched), ...repProcessors(entry.root)]);
-    const participants = [...concerned].filter((number) => processor.isLive(number));
-    block.begin(entry.root, entry.sequence, participants);
-    swingRoot(coid, entry.root, mediatorRoot);
-  });
-}
-
-function isMediator(root: bigint): boolean {
-  return implementationOf(root).name === Mediator.name;
-}
-
-function checkOptions<A>(
-  options: SwapOptions<A>,
-): Pick<SwapPlan, 'deadlineMs' | 'maxPauseMs' | 'transferDeadlineMs'> {
-  const durations = {
-    deadlineMs: options.deadlineMs ?? DEADLINE_MS,
-    maxPauseMs: options.maxPauseMs ?? MAX_PAUSE_MS,
-    transferDeadlineMs: options.transferDeadlineMs ?? TRANSFER_DEADLINE_MS,
-  };
-  for (const [name, value] of Object.entries(durations)) {
-    if (!Number.isInteger(value) || value < 1 || value > 2 ** 30)
-      throw new InvalidArgumentError(
-        `${name} must be a whole number of milliseconds, at least 1, not ${value}.`,
-      );
-  }
-  return durations;
-}
-
-/** The initiator's ear: collects what the processors report, and then has the swap taken down. */
-class Initiation implements Initiator {
-  readonly report: Promise<SwapReport>;
-  readonly reclaimed: Promise<void>;
-  readonly #mediator: MediatorRoot;
-  readonly #word: bigint;
-  readonly #from: string;
-  readonly #to: string;
-  readonly #reports = new Map<number, ProcessorReport>();
-  readonly #gone = new Set<number>();
-  readonly #resolve: (report: SwapReport) => void;
-  readonly #reject: (error: Error) => void;
-  readonly #resolveReclaimed: () => void;
-  readonly #timer: NodeJS.Timeout;
-  #releasing: Set<number> | undefined;
-  #loser = 0n;
-
-  constructor(mediator: MediatorRoot, from: string, to: string) {
-    this.#mediator = mediator;
-    this.#word = mediator.context.rootWord;
-    this.#from = from;
-    this.#to = to;
-    const report = Promise.withResolvers<SwapReport>();
-    this.report = report.promise;
-    this.#resolve = report.resolve;
-    this.#reject = report.reject;
-    const reclaimed = Promise.withResolvers<void>();
-    this.reclaimed = reclaimed.promise;
-    this.#resolveReclaimed = reclaimed.resolve;
-    const { deadlineMs } = mediator.block;
-    this.#timer = setTimeout(() => this.#reportWhatThereIs(), deadlineMs);
-    this.#timer.unref();
-    exchange().initiate(mediator, this);
+  constructor(coid: number, limits: Limits, signal: AbortSignal | undefined) {
+    this.#coid = coid;
+    this.#limits = limits;
+    this.#signal = signal;
+    this.#giveUpAt = performance.now() + limits.deadlineMs;
   }
 
-  finished(processor: number, message: FinishedMessage): void {
-    this.#reports.set(processor, message.report);
-    // The old object serves already: whoever waits need not wait for a busy processor to notice.
-    if (message.abortedFor !== undefined) this.#reject(errorFromWire(message.abortedFor));
-    this.#checkFinished();
+  /** Milliseconds left of the swap's time, at least 1. */
+  get #leftMs(): number {
+    return Math.max(1, Math.ceil(this.#giveUpAt - performance.now()));
   }
 
-  processorGone(processor: number): void {
-    this.#gone.add(processor);
-    this.#checkFinished();
-    this.released(processor);
+  /** @throws SwapAbortedError, SwapDeadlineError */
+  assertGoesOn(waitedFor = 'its turn'): void {
+    if (this.#signal?.aborted === true)
+      throw new SwapAbortedError(this.#coid, 'prepare', this.#signal.reason);
+    if (performance.now() >= this.#giveUpAt) throw this.#late(waitedFor);
   }
 
-  machineClosed(): void {
-    clearTimeout(this.#timer);
-    this.#reject(new MachineClosedError('swapping'));
+  #late(waitedFor: string): SwapDeadlineError {
+    return new SwapDeadlineError(this.#coid, 'prepare', [], waitedFor);
   }
 
-  /** The deadline: once the swap is decided, whoever waits has what there is by now. */
-  #reportWhatThereIs(): void {
-    if (this.#mediator.block.phase() === PHASE.COMPLETE) this.#resolve(this.#makeReport());
-  }
-
-  /** When every live processor concerned has done its part, the swap is over. */
-  #checkFinished(): void {
-    const { block } = this.#mediator;
-    if (this.#releasing !== undefined || !block.decided) return;
-    for (const number of block.interested())
-      if (!this.#reports.has(number) && !this.#gone.has(number)) return;
-    clearTimeout(this.#timer);
-    const completed = block.phase() === PHASE.COMPLETE;
-    this.#loser = completed ? block.oldRoot : block.newRoot;
-    if (completed) this.#resolve(this.#makeReport());
-    // Without a reason by now: whoever decided it died before it could say.
-    else this.#reject(new SwapProcessorGoneError(block.coid, [...this.#gone][0] ?? -1));
-    this.#release();
-  }
-
-  #makeReport(): SwapReport {
-    const { block } = this.#mediator;
-    const reports = [...this.#reports.values()];
-    const sum = (field: keyof ProcessorReport): number =>
-      reports.reduce((total, report) => total + report[field], 0);
-    const most = (field: keyof ProcessorReport): number =>
-      reports.reduce((max, report) => Math.max(max, report[field]), 0);
-    const [begun, blocked, transferring, decided] = [
-      block.time('BEGUN'),
-      block.time('BLOCKED'),
-      block.time('TRANSFERRING'),
-      block.time('DECIDED'),
-    ];
-    const over = performance.timeOrigin + performance.now();
-    // An object nobody ever called goes from FORWARD to TRANSFER directly.
-    const forwardEnd = blocked === 0 ? transferring : blocked;
-    return {
-      coid: block.coid,
-      from: this.#from,
-      to: this.#to,
-      protocol: block.protocol,
-      participants: block.joined(),
-      forwarded: sum('forwarded'),
-      queued: sum('queued'),
-      milliseconds: over - begun,
-      phases: {
-        forward: forwardEnd - begun,
-        block: transferring - forwardEnd,
-        transfer: decided - transferring,
-        complete: over - decided,
-      },
-      longestBlockMs: most('longestBlockMs'),
-      longestStopMs: most('longestStopMs'),
-      processors: new Map(this.#reports),
-    };
-  }
-
-  #release(): void {
-    const { block } = this.#mediator;
+  /** Has every processor load what it needs, and finds the implementation. @throws SwapModuleError */
+  async load(
+    wanted: AnyImplementation | ImplementationInModule,
+    module: URL | undefined,
+  ): Promise<AnyImplementation> {
     const processor = currentProcessor();
-    const concerned = [
-      ...touchedProcessors(block.coid),
-      ...block.interested(),
-      ...block.joined(),
-      processor.number,
-    ];
-    this.#releasing = new Set(concerned.filter((number) => processor.isLive(number)));
-    for (const number of this.#releasing)
-      exchange().askRelease(number, this.#word, [this.#word, this.#loser]);
+    if (!prepared.has(processor)) {
+      await this.#loadModule(import.meta.url);
+      prepared.add(processor);
+    }
+    if ('Root' in wanted) {
+      const named = module?.href ?? wanted.module;
+      // What this thread has by another way (a bundle, a test runner's copy) may have no module others could load.
+      if (module !== undefined || named?.startsWith('file:') === true)
+        await this.#loadModule(named as string);
+      return wanted;
+    }
+    if (!(wanted.module instanceof URL) || typeof wanted.name !== 'string')
+      throw new InvalidArgumentError(
+        'What to swap to is an implementation, or the URL of a module and a name.',
+      );
+    await this.#loadModule(wanted.module.href);
+    const found = implementationNamed(wanted.name);
+    if (found !== undefined) return found;
+    throw this.#moduleError(`${wanted.module.href} defines no implementation named ${wanted.name}.`);
   }
 
-  released(processor: number): void {
-    if (this.#releasing === undefined || !this.#releasing.delete(processor) || this.#releasing.size !== 0)
-      return;
-    exchange().over(this.#word);
-    // In a turn of its own: what a Root does when it is reclaimed is user code, and this may be a stop point.
-    setImmediate(() => {
-      reclaimRoot(this.#loser);
-      discardRoot(this.#word);
-      this.#resolveReclaimed();
-    });
+  async #loadModule(url: string): Promise<void> {
+    this.assertGoesOn();
+    try {
+      await this.#unlessAborted(currentProcessor().load(url, { deadlineMs: this.#leftMs }));
+    } catch (cause) {
+      if (cause instanceof SwapAbortedError) throw cause;
+      if (cause instanceof DeadlineError) throw this.#late(`module ${url} on every processor`);
+      const message = cause instanceof Error ? cause.message : String(cause);
+      throw this.#moduleError(`${url} cannot be loaded on every processor: ${message}`, { cause });
+    }
+  }
+
+  #moduleError(message: string, options?: ErrorOptions): SwapModuleError {
+    return new SwapModuleError({ coid: this.#coid, phase: 'prepare' }, message, options);
+  }
+
+  /** Waits for the swap that is in progress, if that is wanted. @throws SwapInProgressError */
+  async awaitEarlier(root: bigint, ifInProgress: SwapOptions<unknown>['ifInProgress']): Promise<void> {
+    if (ifInProgress !== 'queue') throw new SwapInProgressError(this.#coid);
+    rootView(root);
+    const earlier = exchange().participant(root);
+    if (earlier === undefined) return;
+    await this.#unlessAborted(earlier.whenFinished(), 'the swap before it to end');
+  }
+
+  /** Settles as `work` does, or rejects when the signal is raised or the time is over. */
+  async #unlessAborted<R>(work: Promise<R>, waitedFor?: string): Promise<R> {
+    const signal = this.#signal;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(new SwapAbortedError(this.#coid, 'prepare', signal?.reason));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer =
+      waitedFor === undefined ? undefined : setTimeout(() => reject(this.#late(waitedFor)), this.#leftMs);
+    try {
+      return await Promise.race([work, promise]);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Negotiates, builds, interposes; gives the Mediator, or undefined if another swap has been faster. Nothing is left behind
+   * by what fails.
+   */
+  async start(
+    oldRoot: bigint,
+    old: AnyImplementation,
+    implementation: AnyImplementation,
+    argument: unknown,
+  ): Promise<MediatorRoot | undefined> {
+    const served = interfaceServedBy(oldRoot);
+    if (served.name !== implementation.interface.name)
+      throw new InvalidArgumentError(
+        `Object ${this.#coid} serves ${served.name}; ${implementation.name} implements ${implementation.interface.name}.`,
+      );
+    const protocol = this.#negotiate(old, implementation);
+    const { number, incarnation } = currentProcessor();
+    const newRoot = createRoot(implementation as Implementation<object, unknown>, served, argument);
+    const mediation: MediatorArgument = {
+      plan: {
+        ...this.#limits,
+        // What is left of it.
+        deadlineMs: this.#leftMs,
+        coid: this.#coid,
+        newRoot,
+        initiator: number,
+        initiatorIncarnation: incarnation,
+        // An iterator is given synchronously, too.
+        synchronous: Object.values(served.methods).some(({ kind }) => kind !== 'async'),
+        protocol,
+      },
+    };
+    let mediatorRoot: bigint | undefined;
+    let interposed = false;
+    try {
+      mediatorRoot = createRoot(Mediator, served, mediation);
+      interposed = await this.#interpose(oldRoot, mediatorRoot, mediation.block as SwapBlock);
+    } finally {
+      if (!interposed) {
+        if (mediatorRoot !== undefined) discardRoot(mediatorRoot);
+        reclaimRoot(newRoot);
+      }
+    }
+    return interposed ? (rootView(mediatorRoot as bigint) as MediatorRoot) : undefined;
+  }
+
+  #negotiate(old: AnyImplementation, implementation: AnyImplementation): string {
+    const exports = exportsOf(old);
+    const imports = importsOf(implementation);
+    const protocol = negotiate(exports, imports);
+    if (protocol === undefined)
+      throw new NegotiationError(this.#coid, old.name, implementation.name, exports, imports);
+    if (protocol.length > PROTOCOL_BYTES_MAX)
+      throw new InvalidArgumentError(
+        `A protocol's name has at most ${PROTOCOL_BYTES_MAX} characters: ${protocol}.`,
+      );
+    return protocol;
+  }
+
+  /** Puts the Mediator before the object: from its first miss on, a processor's calls go through it. False if it has changed. */
+  async #interpose(oldRoot: bigint, mediatorRoot: bigint, block: SwapBlock): Promise<boolean> {
+    const processor = currentProcessor();
+    try {
+      return await withEntryLocked(
+        this.#coid,
+        (entry) => {
+          this.assertGoesOn('misses on it to end');
+          if (entry.root !== oldRoot) return false;
+          // A processor may hold a part of the object without ever having called it: a Rep that a transfer has made there.
+          const concerned = new Set([...members(entry.touched), ...repProcessors(entry.root)]);
+          const participants = [...concerned].filter((number) => processor.isLive(number));
+          block.begin(entry.root, entry.sequence, participants);
+          swingRoot(this.#coid, entry.root, mediatorRoot);
+          return true;
+        },
+        this.#leftMs,
+      );
+    } catch (error) {
+      if (error instanceof DeadlineError) throw this.#late('misses on it to end');
+      throw error;
+    }
   }
 }

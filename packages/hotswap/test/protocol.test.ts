@@ -58,7 +58,7 @@ describe('asynchronous interfaces', () => {
     setGate(GATE.EXPORT, true);
     const first = swap(coid, RecorderV2);
     const mediator = await reached(coid, 'transfer');
-    while (mediator.report.queued === 0) await turn();
+    while (mediator.queued === 0) await turn();
     setGate(GATE.EXPORT, false);
     let { queued } = await first;
     for (let round = 1; round < 30; round++) {
@@ -166,7 +166,7 @@ describe('an export that calls another object', () => {
     const recorderSwap = swap(recorder, RecorderV2);
     await reached(recorder, 'transfer');
     await expect(swap(nosy, PartnerV1)).rejects.toMatchObject({
-      code: 'K42_SWAP_TRANSFER',
+      code: 'K42_SWAP_EXPORT',
       cause: expect.objectContaining({ code: 'K42_SWAP_REENTRY' }),
     });
     expect(nameOf(nosy)).toBe('test/partner-nosy@1');

@@ -159,7 +159,7 @@ describe('a swap that fails', () => {
       const before = nameOf(coid);
       const target = round % 2 === 0 ? DistributedCounter : SharedCounter;
       await expect(swap(coid, target)).rejects.toMatchObject({
-        code: 'K42_SWAP_TRANSFER',
+        code: 'K42_SWAP_IMPORT',
         cause: expect.objectContaining({ message: 'import asked to fail' }),
       });
       expect(nameOf(coid)).toBe(before);

@@ -25,13 +25,20 @@ export function handOverOnDeparture(own: Objects): void {
       const { $coid: coid, $sequence: sequence } = slot;
       // Destroyed meanwhile: this processor is asked before the record goes, and answers no more after this turn.
       if (gtt.sequence(coid) !== sequence || gtt.state(coid) !== STATE.LIVE) continue;
-      const word = gtt.root(coid);
-      const root = records.viewIfAny(word);
-      if (root === undefined || root.depart === Root.prototype.depart) continue;
-      runGuarded(() => handOver(own, { coid, sequence, word }, root));
+      // As a miss: nobody exchanges the Root meanwhile, and who does so afterwards sees that something is on its way.
+      gtt.readLock(coid);
+      try {
+        runGuarded(() => settleStandIn(own, coid));
+        const word = gtt.root(coid);
+        const root = records.viewIfAny(word);
+        if (root === undefined || root.depart === Root.prototype.depart) continue;
+        runGuarded(() => handOver(own, { coid, sequence, word }, root));
+        records.forget(word);
+      } finally {
+        gtt.readUnlock(coid);
+      }
       // The processor may yet have to do something, which may lead to a call: on a Rep that has nothing yet, and departs next.
       own.reset(slot);
-      records.forget(word);
     }
   });
   processor.onSystemMessage(INHERIT, (from, payload) => {
@@ -39,6 +46,12 @@ export function handOverOnDeparture(own: Objects): void {
     // In a turn of its own: it runs user code, and this may be a stop point.
     setImmediate(() => runGuarded(() => inherit(own, legacy, from)));
   });
+}
+
+/** A Root that stands in for another gives up its place: what this processor has belongs to that other one. */
+function settleStandIn({ gtt, records }: Objects, coid: number): void {
+  const word = gtt.root(coid);
+  if (records.peek(word).standsIn) records.view(word).standDown();
 }
 
 /** Whatever goes wrong with one object is that object's loss alone. */

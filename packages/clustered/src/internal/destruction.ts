@@ -206,8 +206,8 @@ export class Destruction {
       if (mine !== undefined) own.retire(mine);
       const open = mine?.$open;
       // Kept, so that it is known even if another one has to ask again: the slot is not in the table any more.
-      if (open !== undefined && open.count !== 0)
-        own.keep(word, new Promise<void>((resolve) => open.whenNone(resolve)));
+      if (open !== undefined && !open.isOver)
+        own.keep(word, new Promise<void>((resolve) => open.whenOver(resolve)));
       if (own.isKept(word)) own.whenUnused([word], () => answer([coid]));
       else together.push(coid);
     }

@@ -49,7 +49,7 @@ function settleOpen(result: unknown, open: OpenCalls): unknown {
 
 /** Whether calls of a method are counted on the slot. */
 function isCountedOpen({ kind, waits }: Method): boolean {
-  return waits || kind === 'iterator' || kind === 'async-iterator';
+  return waits !== false || kind === 'iterator' || kind === 'async-iterator';
 }
 
 /** @param call the expression by which the Rep is called */
@@ -59,8 +59,9 @@ function slotMethod(name: string, method: Method, call: string): string {
       method.kind === 'async'
         ? 'settleOpen(result, open)'
         : `countOpenIterator(result, open, ${method.kind === 'async-iterator'})`;
+    const transferable = method.waits === 'transferable' ? '.transferable' : '';
     return `${name}(...args) {
-    const open = openCallsOf(this);
+    const open = openCallsOf(this)${transferable};
     open.begin();
     let result;
     try { result = ${call}; } catch (error) { open.end(); throw error; }

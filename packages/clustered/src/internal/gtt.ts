@@ -190,27 +190,35 @@ export class GlobalTranslationTable {
   }
 
   /**
-   * Runs `held` with an entry locked for writing, in a turn of its own. Tries again when the misses on it have ended.
+   * Runs `held` with an entry locked for writing, in a turn of its own. Tries again when the misses on it have ended, and
+   * where `isSettled` says that it has to wait, when some reader has left.
    * @throws DeadlineError
    */
-  async writeLocked<R>(coid: number, held: () => R, deadlineMs: number = WRITE_DEADLINE_MS): Promise<R> {
+  async writeLocked<R>(
+    coid: number,
+    held: () => R,
+    deadlineMs: number = WRITE_DEADLINE_MS,
+    isSettled: () => boolean = () => true,
+  ): Promise<R> {
     const giveUpAt = performance.now() + deadlineMs;
     for (;;) {
       await new Promise<void>((resolve) => setImmediate(resolve));
       let result: { readonly value: R } | undefined;
+      let settled = true;
       this.tryWriteLocked(coid, () => {
-        result = { value: held() };
+        settled = isSettled();
+        if (settled) result = { value: held() };
       });
       if (result !== undefined) return result.value;
       if (this.#processor.closed) throw new MachineClosedError(`waiting for misses on object ${coid} to end`);
       if (performance.now() > giveUpAt)
         throw new DeadlineError(`misses on object ${coid} to end`, deadlineMs);
-      await this.#released(coid);
+      await this.#released(coid, settled);
     }
   }
 
   /** Waits until a release has been announced, or a moment passes (against a release that came just before). */
-  async #released(coid: number): Promise<void> {
+  async #released(coid: number, orFree: boolean): Promise<void> {
     const at = this.#long(coid, ENTRY.LOCK);
     const waiting = this.#writersWaiting.get(coid) ?? new Set();
     this.#writersWaiting.set(coid, waiting);
@@ -218,7 +226,7 @@ export class GlobalTranslationTable {
       waiting.add(resolve);
       // If the entry is free by now nobody will announce anything.
       const before = Atomics.or(this.#longs, at, LOCK_WANTED);
-      if ((before & (LOCK_READERS | LOCK_WRITER)) === 0n) {
+      if (orFree && (before & (LOCK_READERS | LOCK_WRITER)) === 0n) {
         Atomics.and(this.#longs, at, ~LOCK_WANTED);
         resolve();
       }

@@ -29,7 +29,7 @@ export async function dropIdle(own: Objects, idleMs: number): Promise<number> {
 function* takeOut(own: Objects): Iterable<Candidate> {
   const { ltt, gtt, records } = own;
   for (const slot of ltt.slots()) {
-    if (slot.$open !== undefined && slot.$open.count !== 0) continue;
+    if (slot.$open !== undefined && !slot.$open.isOver) continue;
     const word = gtt.root(slot.$coid);
     const rep = records.viewIfAny(word)?.repIfAny();
     if (rep === undefined || rep !== installedRep(slot)) continue;
@@ -42,5 +42,5 @@ function drop({ ltt, gtt, records }: Objects, { slot, word }: Candidate): boolea
   if (ltt.get(slot.$coid) !== slot || gtt.root(slot.$coid) !== word) return false;
   const root = records.viewIfAny(word);
   if (root === undefined || root.repIfAny() === installedRep(slot)) return false;
-  return (slot.$open === undefined || slot.$open.count === 0) && root.dropRep();
+  return (slot.$open === undefined || slot.$open.isOver) && root.dropRep();
 }

@@ -3,7 +3,8 @@
  *
  * They are counted on the slot they were made through, so that they hold up the destruction or the exchange of that object
  * and nothing else. When a slot is reset for an exchange it gets a new count, linked to the one before: calls made
- * from then on are the exchange's own business, those of before are what it waits for.
+ * from then on are the exchange's own business, those of before are what it waits for. Calls of *transferable* waiting
+ * methods it does not wait for: it takes them along, so they have a count of their own, which goes with the slot.
  */
 import type { AnySlot } from './slots.ts';
 
@@ -11,14 +12,35 @@ export class OpenCalls {
   #count = 0;
   #earlier: OpenCalls | undefined;
   #waiting: (() => void)[] = [];
+  #transferable: OpenCalls | undefined;
 
   constructor(earlier?: OpenCalls) {
     this.#earlier = earlier;
+    if (earlier !== undefined) this.#transferable = earlier.#transferable;
   }
 
-  /** Calls that are open, those of earlier counts included. */
+  /** Calls that are open, those of earlier counts included, transferable ones not. */
   get count(): number {
     return this.#count + (this.#earlier?.count ?? 0);
+  }
+
+  /** The count of waiting calls that an exchange takes along: only a destruction waits for them. */
+  get transferable(): OpenCalls {
+    this.#transferable ??= new OpenCalls();
+    return this.#transferable;
+  }
+
+  /** Whether no call at all is open. */
+  get isOver(): boolean {
+    return this.count === 0 && (this.#transferable?.count ?? 0) === 0;
+  }
+
+  /** Calls back when no call at all is open: now, if it is so. */
+  whenOver(callback: () => void): void {
+    this.whenNone(() => {
+      if (this.#transferable === undefined) callback();
+      else this.#transferable.whenNone(callback);
+    });
   }
 
   begin(): void {
@@ -78,18 +100,23 @@ interface AnyIterator<R> {
 
 type Result = IteratorResult<unknown>;
 
+/** Runs a step of an iterator, and gives what that gives. */
+export type Around = (step: () => unknown) => unknown;
+
 /**
  * An iterator that counts itself out when it is at its end, returned or failed. After that it gives nothing any more, and
  * does not touch the Rep's iterator, whatever that would still give.
  */
 class CountedIterator extends Iterator<unknown, unknown, unknown> {
   readonly #open: OpenCalls;
+  readonly #around: Around | undefined;
   #iterator: AnyIterator<Result> | undefined;
 
-  constructor(iterator: AnyIterator<Result>, open: OpenCalls) {
+  constructor(iterator: AnyIterator<Result>, open: OpenCalls, around: Around | undefined) {
     super();
     this.#iterator = iterator;
     this.#open = open;
+    this.#around = around;
   }
 
   override next(...value: [] | [unknown]): Result {
@@ -118,7 +145,7 @@ class CountedIterator extends Iterator<unknown, unknown, unknown> {
   #step(take: () => Result): Result {
     let done = true;
     try {
-      const result = take();
+      const result = this.#around === undefined ? take() : (this.#around(take) as Result);
       done = result.done === true;
       return result;
     } finally {
@@ -136,12 +163,14 @@ class CountedIterator extends Iterator<unknown, unknown, unknown> {
 /** The same for an iterator of promises: at its end when that has been said and no step is under way any more. */
 class CountedAsyncIterator implements AsyncIterableIterator<unknown> {
   readonly #open: OpenCalls;
+  readonly #around: Around | undefined;
   #iterator: AnyIterator<PromiseLike<Result>> | undefined;
   #steps = 0;
 
-  constructor(iterator: AnyIterator<PromiseLike<Result>>, open: OpenCalls) {
+  constructor(iterator: AnyIterator<PromiseLike<Result>>, open: OpenCalls, around: Around | undefined) {
     this.#iterator = iterator;
     this.#open = open;
+    this.#around = around;
   }
 
   [Symbol.asyncIterator](): this {
@@ -179,7 +208,7 @@ class CountedAsyncIterator implements AsyncIterableIterator<unknown> {
     this.#steps++;
     let done = true;
     try {
-      const result = await take();
+      const result = (await (this.#around === undefined ? take() : this.#around(take))) as Result;
       done = result.done === true;
       return result;
     } finally {
@@ -196,15 +225,22 @@ export function isIterator(value: unknown): value is AnyIterator<never> {
 
 /**
  * Counts an iterator until its end, also one that something iterable gives; anything else that a method gives is not
- * counted.
+ * counted. `around`, if given, runs each of its steps.
  */
-export function countOpenIterator(result: unknown, open: OpenCalls, asynchronous: boolean): unknown {
+export function countOpenIterator(
+  result: unknown,
+  open: OpenCalls,
+  asynchronous: boolean,
+  around?: Around,
+): unknown {
   const iterator = isIterator(result) ? result : iteratorOf(result, asynchronous);
   if (iterator === undefined) {
     open.end();
     return result;
   }
-  return asynchronous ? new CountedAsyncIterator(iterator, open) : new CountedIterator(iterator, open);
+  return asynchronous
+    ? new CountedAsyncIterator(iterator, open, around)
+    : new CountedIterator(iterator, open, around);
 }
 
 function iteratorOf(value: unknown, asynchronous: boolean): AnyIterator<never> | undefined {

@@ -272,18 +272,26 @@ class Context implements RootContext {
   }
 
   get shareOffset(): number {
-    if (this.#shareOffset === 0 && this.shareBytes !== 0) this.#shareOffset = this.#share();
+    if (this.#shareOffset === 0 && this.shareBytes !== 0)
+      this.#shareOffset = this.#share(Math.floor(this.processor / this.clusterSize));
     return this.#shareOffset;
   }
 
-  /** Finds this processor's share, or makes it. */
-  #share(): number {
+  shareOffsetOf(share: number): number {
+    if (this.shareBytes === 0) return 0;
+    if (!Number.isInteger(share) || share < 0 || share >= this.shares)
+      throw new InvalidArgumentError(`There are shares 0 to ${this.shares - 1}, and none ${share}.`);
+    return this.#share(share);
+  }
+
+  /** Finds a share, or makes it. */
+  #share(share: number): number {
     const { i32 } = this.memory;
-    const at = this.#shareWord(Math.floor(this.processor / this.clusterSize));
+    const at = this.#shareWord(share);
     const found = Atomics.load(i32, at);
     if (found !== 0) return found * UNIT_BYTES;
     const made = this.#arena.allocate(this.shareBytes);
-    // Publishes zeroed bytes: pairs with the loads. Another processor of the cluster may have been faster.
+    // Publishes zeroed bytes: pairs with the loads. Another processor may have been faster.
     const before = Atomics.compareExchange(i32, at, 0, made / UNIT_BYTES);
     if (before === 0) return made;
     this.#arena.free(made, this.shareBytes);
@@ -291,12 +299,16 @@ class Context implements RootContext {
   }
 
   shareOffsets(): number[] {
-    const offsets: number[] = [];
-    for (let index = 0; index < this.shares; index++) {
-      const unit = Atomics.load(this.memory.i32, this.#shareWord(index));
-      if (unit !== 0) offsets.push(unit * UNIT_BYTES);
+    return this.allShares().map(({ offset }) => offset);
+  }
+
+  allShares(): { share: number; offset: number }[] {
+    const found: { share: number; offset: number }[] = [];
+    for (let share = 0; share < this.shares; share++) {
+      const unit = Atomics.load(this.memory.i32, this.#shareWord(share));
+      if (unit !== 0) found.push({ share, offset: unit * UNIT_BYTES });
     }
-    return offsets;
+    return found;
   }
 
   /** From now on notes what is allocated and not freed. */

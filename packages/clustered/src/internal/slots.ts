@@ -14,9 +14,10 @@ export interface Method {
   readonly kind: MethodKind;
   /**
    * A call may stay open for long, until some other call lets it go on. It is counted on the slot and is no thread: it
-   * holds up the destruction and the exchange of this object, and nothing else.
+   * holds up the destruction and the exchange of this object, and nothing else. A `transferable` one is taken along by an
+   * exchange, which does not wait for it.
    */
-  readonly waits: boolean;
+  readonly waits: boolean | 'transferable';
   /** Others wait for calls of this method: it must get through whatever is held back. */
   readonly completes: boolean;
 }

@@ -8,16 +8,35 @@
  */
 
 import type { RootContext } from '@k42/clustered';
-import { currentRoot, forgetRoot, rootView, whenRootsUnused } from '@k42/clustered/interpose';
-import { currentProcessor, MachineClosedError, onAttach, type Processor, type WireError } from '@k42/rcu';
-import { emptyReport, type ProcessorReport } from '../report.ts';
+import {
+  currentRoot,
+  forgetRoot,
+  holdRoot,
+  implementationOf,
+  rootView,
+  standIns,
+  whenRootsUnused,
+} from '@k42/clustered/interpose';
+import { currentProcessor, onAttach, type Processor, runGuarded, type WireError } from '@k42/rcu';
+import { type PhaseName, SwapProcessorGoneError } from '../errors.ts';
+import type { Hindrance } from '../hindrance.ts';
+import type { ProcessorReport } from '../report.ts';
 import { StopPoint } from './stopPoint.ts';
-import type { SwapBlock } from './swapBlock.ts';
+import { phaseName, type SwapBlock } from './swapBlock.ts';
+import { emptyReport } from './timeline.ts';
 
 const STEP = 'hotswap/step';
 const FINISHED = 'hotswap/finished';
 const RELEASE = 'hotswap/release';
 const RELEASED = 'hotswap/released';
+const ORPHANED = 'hotswap/orphaned';
+const ASK = 'hotswap/ask';
+const ANSWER = 'hotswap/answer';
+
+/** Whoever sees to the swaps of the dead: it outlives everybody. */
+const HOST = 0;
+/** How long a processor may take to say what it is doing. */
+const ANSWER_MS = 100;
 
 interface StepMessage {
   readonly swap: bigint;
@@ -45,6 +64,10 @@ export interface Participant {
   readonly abortedFor: WireError | undefined;
   readonly isFinished: boolean;
   readonly finished: Promise<void>;
+  /** What the swap waits for here. */
+  hindrance(phase?: PhaseName): Hindrance;
+  /** As `finished`, and asks to be told of the end. */
+  whenFinished(): Promise<void>;
   /** Does whatever is due on this processor, between turns. */
   step(): void;
   /** Gives the swap up, unless it is decided. */
@@ -61,13 +84,45 @@ export interface Initiator {
   machineClosed(): void;
 }
 
+/** What a processor says of a swap it knows. */
+export interface SwapView {
+  readonly swap: bigint;
+  readonly coid: number;
+  readonly initiator: number;
+  readonly phase: PhaseName;
+  readonly beganAt: number;
+  readonly hindrance: Hindrance;
+}
+
+interface Question {
+  readonly id: number;
+  /** One swap, or all that are known. */
+  readonly swap: bigint | undefined;
+  /** What it waits for in which phase, if not in the present one. */
+  readonly phase: PhaseName | undefined;
+}
+
+interface Answer {
+  readonly id: number;
+  readonly views: readonly SwapView[];
+}
+
+interface PendingQuestion {
+  readonly processor: number;
+  readonly resolve: (views: readonly SwapView[] | undefined) => void;
+}
+
 export class Exchange {
+  /** Takes the place of the initiator of a swap that is gone. Set by whoever knows how to. */
+  adopt: (mediator: Participant) => void = () => {};
   readonly stopPoint: StopPoint;
   readonly #processor: Processor;
   readonly #mediators = new Map<bigint, Participant>();
   /** The mediator of an object on this processor that was made last and has not finished. */
   readonly #byCoid = new Map<number, Participant>();
   readonly #initiators = new Map<bigint, Initiator>();
+  readonly #questions = new Map<number, PendingQuestion>();
+  #lastQuestion = 0;
 
   constructor(processor: Processor) {
     this.#processor = processor;
@@ -81,18 +136,122 @@ export class Exchange {
     processor.onSystemMessage(RELEASED, (from, swap) => this.#initiators.get(swap as bigint)?.released(from));
     // Who leaves gives up its swaps first; then those are reclaimed, then the objects (closers run last first).
     processor.onClose(async () => {
-      for (const mediator of [...this.#mediators.values()])
-        mediator.abort(new MachineClosedError('swapping'));
+      for (const mediator of [...this.#mediators.values()]) {
+        const { coid } = mediator.block;
+        mediator.abort(
+          new SwapProcessorGoneError(
+            coid,
+            phaseName(mediator.block.phase()),
+            processor.number,
+            'leaving the machine',
+          ),
+        );
+      }
     });
     processor.onClosed(() => {
       for (const mediator of this.#mediators.values()) mediator.processorLeft();
       for (const initiator of this.#initiators.values()) initiator.machineClosed();
+      for (const id of [...this.#questions.keys()]) this.#answered(id, undefined);
     });
     processor.onGone((number) => {
-      for (const mediator of [...this.#mediators.values()]) mediator.processorGone(number);
+      for (const mediator of [...this.#mediators.values()]) {
+        mediator.processorGone(number);
+        if (mediator.block.initiator === number) this.#orphan(mediator);
+      }
+      if (processor.number === HOST) this.#findOrphans();
       for (const initiator of [...this.#initiators.values()]) initiator.processorGone(number);
+      for (const [id, { processor }] of [...this.#questions])
+        if (processor === number) this.#answered(id, undefined);
+    });
+    processor.onSystemMessage(ORPHANED, (_from, swap) => this.#adoptIfOrphaned(swap as bigint));
+    processor.onSystemMessage(ASK, (from, payload) => {
+      const { id, swap, phase } = payload as Question;
+      this.#processor.post(from, ANSWER, { id, views: this.#views(swap, phase) } satisfies Answer);
+    });
+    processor.onSystemMessage(ANSWER, (_from, payload) => {
+      const { id, views } = payload as Answer;
+      this.#answered(id, views);
     });
   }
+
+  // The dead
+
+  /** The one that began a swap is gone: the host sees to its end, and has to hear from everybody. */
+  #orphan(mediator: Participant): void {
+    this.#processor.post(HOST, ORPHANED, mediator.context.rootWord);
+    if (mediator.isFinished) this.#tellFinishedOf(mediator);
+  }
+
+  /** On the host. Whoever says that a swap is an orphan has not released it: its block is there. */
+  #adoptIfOrphaned(swap: bigint): void {
+    if (this.#initiators.has(swap)) return;
+    rootView(swap);
+    const mediator = this.#mediators.get(swap);
+    if (mediator === undefined || !this.#isOrphan(mediator)) return;
+    void mediator.whenFinished();
+    this.adopt(mediator);
+  }
+
+  #isOrphan({ block }: Participant): boolean {
+    return !this.#processor.isPresent(block.initiator, block.initiatorIncarnation);
+  }
+
+  /** Swaps that nobody knows of but the table, because all who took part have died. */
+  #findOrphans(): void {
+    for (const { coid } of standIns()) {
+      runGuarded(() => {
+        // From here on a swap that the table still names is not released without this processor.
+        const word = holdRoot(coid);
+        if (implementationOf(word).standsIn) this.#adoptIfOrphaned(word);
+      });
+    }
+  }
+
+  /** Who hears what becomes of a swap. */
+  #coordinatorOf(mediator: Participant): number {
+    return this.#isOrphan(mediator) ? HOST : mediator.block.initiator;
+  }
+
+  // Questions
+
+  /** What a processor says of one swap, or all it knows; undefined if it does not answer. */
+  async ask(number: number, swap?: bigint, phase?: PhaseName): Promise<readonly SwapView[] | undefined> {
+    if (number === this.#processor.number) return this.#views(swap, phase);
+    const id = ++this.#lastQuestion;
+    const { promise, resolve } = Promise.withResolvers<readonly SwapView[] | undefined>();
+    this.#questions.set(id, { processor: number, resolve });
+    this.#processor.post(number, ASK, { id, swap, phase } satisfies Question);
+    const timer = setTimeout(() => this.#answered(id, undefined), ANSWER_MS);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #answered(id: number, views: readonly SwapView[] | undefined): void {
+    this.#questions.get(id)?.resolve(views);
+    this.#questions.delete(id);
+  }
+
+  #views(swap: bigint | undefined, phase: PhaseName | undefined): SwapView[] {
+    const asked = [...this.#mediators.values()].filter(
+      ({ context, isFinished }) => (swap === undefined && !isFinished) || context.rootWord === swap,
+    );
+    return asked.map((mediator) => {
+      const { context, block } = mediator;
+      return {
+        swap: context.rootWord,
+        coid: block.coid,
+        initiator: block.initiator,
+        phase: phaseName(block.phase()),
+        beganAt: block.time('BEGUN'),
+        hindrance: mediator.hindrance(phase),
+      };
+    });
+  }
+
+  // Steps
 
   /** A mediator's view has been made here; gives the one before it, if that has not finished. */
   began(mediator: Participant): Participant | undefined {
@@ -104,13 +263,22 @@ export class Exchange {
   }
 
   finished(mediator: Participant): void {
-    const { coid, initiator } = mediator.block;
+    const { coid } = mediator.block;
     if (this.#byCoid.get(coid) === mediator) this.#byCoid.delete(coid);
-    this.#tellFinished(initiator, {
+    this.#tellFinishedOf(mediator);
+  }
+
+  #tellFinishedOf(mediator: Participant): void {
+    this.#tellFinished(this.#coordinatorOf(mediator), {
       swap: mediator.context.rootWord,
       report: mediator.report,
       abortedFor: mediator.abortedFor,
     });
+  }
+
+  /** The mediator of a swap, if this processor knows it. */
+  participant(swap: bigint): Participant | undefined {
+    return this.#mediators.get(swap);
   }
 
   /** A step of a mediator in a later turn of this processor. */

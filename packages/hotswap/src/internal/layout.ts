@@ -18,28 +18,36 @@ export const LONG = {
   NEW_ROOT: 2,
   /** Processors to be told of every transition: participants, the initiator, latecomers with queued calls. */
   INTERESTED: 3,
+  /** Parts in machine memory that somebody has claimed: a bit per share, and ROOT_PART. */
+  CLAIMED: 4,
 } as const;
 
+/** Bit of the root part in CLAIMED: above those of the shares. */
+export const ROOT_PART: bigint = 1n << 60n;
+
 /** Doubles, same unit: milliseconds since the epoch. */
-export const TIME = { BEGUN: 4, BLOCKED: 5, TRANSFERRING: 6, DECIDED: 7, DEADLINE: 8 } as const;
+export const TIME = { BEGUN: 5, BLOCKED: 6, TRANSFERRING: 7, DECIDED: 8, DEADLINE: 9 } as const;
 
 /** 32-bit words. */
 export const WORD = {
-  COID: 18,
-  SEQUENCE: 19,
-  INITIATOR: 20,
+  COID: 20,
+  SEQUENCE: 21,
+  INITIATOR: 22,
   /** 1 if the interface has synchronous methods, so that readiness needs a stop point. */
-  SYNCHRONOUS: 21,
-  /** 0, or 1 + the number of the processor that does the root part. */
-  ROOT_CLAIM: 22,
-  ROOT_DONE: 23,
-  MAX_PAUSE_MS: 24,
-  TRANSFER_MS: 25,
-  PROTOCOL_BYTES: 26,
+  SYNCHRONOUS: 23,
+  /** Whether ownership has passed: 0, 1 + the number of the processor that sees to it, or HANDED_OVER. */
+  HAND_OVER: 24,
+  MAX_PAUSE_MS: 25,
+  TRANSFER_MS: 26,
+  QUEUE_BOUND: 27,
+  PROTOCOL_BYTES: 28,
+  INITIATOR_INCARNATION: 29,
   /** The protocol's name, ASCII. */
-  PROTOCOL: 27,
+  PROTOCOL: 30,
 } as const;
-export const PROTOCOL_BYTES_MAX = 84;
+export const PROTOCOL_BYTES_MAX = 72;
+
+export const HANDED_OVER = -1;
 
 /** Per processor: a cache line would be too much for 60; four words each, written by their owner. */
 export const PROCESSOR_WORDS = 48;
@@ -49,9 +57,12 @@ export const OWN = {
   JOINED: 0,
   /** 1 once its untracked threads have gone. */
   ELAPSED: 1,
-  /** 1 once its parts are imported. */
-  DONE: 2,
+  /** How far its share of the transfer has come: see STAGE. */
+  STAGE: 2,
 } as const;
+
+/** A share of the transfer. Once BEGUN its processor may have claimed parts that nobody else can take any more. */
+export const STAGE = { NONE: 0, BEGUN: 1, EXPORTED: 2, IMPORTED: 3, DONE: 4 } as const;
 
 export const BLOCK_BYTES: number = (PROCESSOR_WORDS + PROCESSORS_MAX * PER_PROCESSOR) * 4;
 

@@ -3,9 +3,6 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** More calls than this waiting on one processor abort the swap; no call is ever rejected for it. */
-export const QUEUE_BOUND = 65_536;
-
 interface QueuedCall {
   readonly method: string;
   readonly args: unknown[];

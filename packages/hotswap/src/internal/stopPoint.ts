@@ -8,7 +8,8 @@
  *
  * When the bound passes it withdraws and lets its event loop run. Stops have to overlap: each arrival tells the others,
  * which then stop too if they can, and the bound doubles with each stop that was in vain, up to the configured pause.
- * Between two such stops the event loop gets at least half as long as the stop took.
+ * Between two such stops the event loop gets at least half as long as the stop took, however many swaps want one: at most two
+ * thirds of a processor's time are spent stopped in vain.
  *
  * Once TRANSFER has begun for one of the swaps, its shares run here. User code may call anything, so the processor
  * first withdraws from every other swap that is still in BLOCK.
@@ -40,6 +41,9 @@ export interface Stoppable {
 /** How often a sleeper looks again by itself: a cap against a message that was rung for before it was deliverable. */
 const SLEEP_CAP_MS = 5;
 
+/** Milliseconds the event loop runs for each that it was held in vain. */
+const RUN_PER_STOP = 0.5;
+
 export class StopPoint {
   readonly #processor: Processor;
   readonly #ready = new Set<Stoppable>();
@@ -47,6 +51,10 @@ export class StopPoint {
   readonly #afterwards = new Set<Stoppable>();
   #stopped = false;
   #open = false;
+  /** Not before then does the processor stop again, and who wants it to. */
+  #nextStopAt = 0;
+  readonly #wanting = new Set<Stoppable>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(processor: Processor) {
     this.#processor = processor;
@@ -64,6 +72,11 @@ export class StopPoint {
       else this.afterwards(participant);
       return;
     }
+    const early = this.#nextStopAt - performance.now();
+    if (early > 0) {
+      this.#enterLater(participant, early);
+      return;
+    }
     this.#stopped = true;
     this.#open = true;
     const beganAt = performance.now();
@@ -77,6 +90,17 @@ export class StopPoint {
       for (const waiting of this.#afterwards) waiting.stepLater();
       this.#afterwards.clear();
     }
+  }
+
+  /** What is left of the event loop's time comes first. */
+  #enterLater(participant: Stoppable, milliseconds: number): void {
+    this.#wanting.add(participant);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const wanting = [...this.#wanting];
+      this.#wanting.clear();
+      for (const participant of wanting) participant.stepLater();
+    }, milliseconds);
   }
 
   /** Has a participant step when the processor runs on. */
@@ -126,7 +150,9 @@ export class StopPoint {
     for (const participant of this.#ready) {
       if (participant === except || !participant.withdraw()) continue;
       this.#ready.delete(participant);
-      participant.stopped(performance.now() - beganAt, true);
+      const milliseconds = performance.now() - beganAt;
+      participant.stopped(milliseconds, true);
+      this.#nextStopAt = performance.now() + milliseconds * RUN_PER_STOP;
       // Sent away for another swap's sake, not for its own bound: nobody else will call it back.
       if (except !== undefined) this.afterwards(participant);
     }

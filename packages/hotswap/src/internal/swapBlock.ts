@@ -13,13 +13,16 @@ import { bit, members } from '@k42/clustered/interpose';
 import type { MachineMemory } from '@k42/rcu';
 import type { PhaseName } from '../errors.ts';
 import {
+  HANDED_OVER,
   LONG,
   OWN,
   PER_PROCESSOR,
   PHASE,
   PHASE_SHIFT,
   PROCESSOR_WORDS,
+  ROOT_PART,
   SET_MASK,
+  STAGE,
   TIME,
   WORD,
 } from './layout.ts';
@@ -31,11 +34,13 @@ export interface SwapPlan {
   readonly coid: number;
   readonly newRoot: bigint;
   readonly initiator: number;
+  readonly initiatorIncarnation: number;
   readonly synchronous: boolean;
   readonly protocol: string;
   readonly deadlineMs: number;
   readonly maxPauseMs: number;
   readonly transferDeadlineMs: number;
+  readonly queueBound: number;
 }
 
 const NAMES: Readonly<Record<string, PhaseName>> = {
@@ -78,9 +83,11 @@ export class SwapBlock {
     i64[this.#long + LONG.NEW_ROOT] = plan.newRoot;
     i32[this.#word + WORD.COID] = plan.coid;
     i32[this.#word + WORD.INITIATOR] = plan.initiator;
+    i32[this.#word + WORD.INITIATOR_INCARNATION] = plan.initiatorIncarnation;
     i32[this.#word + WORD.SYNCHRONOUS] = plan.synchronous ? 1 : 0;
     i32[this.#word + WORD.MAX_PAUSE_MS] = plan.maxPauseMs;
     i32[this.#word + WORD.TRANSFER_MS] = plan.transferDeadlineMs;
+    i32[this.#word + WORD.QUEUE_BOUND] = plan.queueBound;
     f64[this.#long + TIME.BEGUN] = now();
     f64[this.#long + TIME.DEADLINE] = now() + plan.deadlineMs;
     const protocol = encoder.encode(plan.protocol);
@@ -119,6 +126,10 @@ export class SwapBlock {
     return this.#memory.i32[this.#word + WORD.INITIATOR] as number;
   }
 
+  get initiatorIncarnation(): number {
+    return this.#memory.i32[this.#word + WORD.INITIATOR_INCARNATION] as number;
+  }
+
   get synchronous(): boolean {
     return this.#memory.i32[this.#word + WORD.SYNCHRONOUS] === 1;
   }
@@ -129,6 +140,11 @@ export class SwapBlock {
 
   get transferDeadlineMs(): number {
     return this.#memory.i32[this.#word + WORD.TRANSFER_MS] as number;
+  }
+
+  /** More calls than this waiting on one processor abort the swap. */
+  get queueBound(): number {
+    return this.#memory.i32[this.#word + WORD.QUEUE_BOUND] as number;
   }
 
   /** Milliseconds from now to the deadline, at least 1. */
@@ -243,34 +259,80 @@ export class SwapBlock {
     });
   }
 
-  /** Claims the root part; true for exactly one processor. */
-  claimRootPart(): boolean {
-    return Atomics.compareExchange(this.#memory.i32, this.#word + WORD.ROOT_CLAIM, 0, this.#me + 1) === 0;
+  /**
+   * In TRANSFER, where there is no participant: this processor takes part all the same. Only the initiator does so, hence no
+   * compare-and-swap.
+   */
+  stepIn(): void {
+    Atomics.store(this.#memory.i32, this.#own(this.#me, OWN.JOINED), 1);
   }
 
-  rootPartDone(): void {
-    Atomics.store(this.#memory.i32, this.#word + WORD.ROOT_DONE, 1);
+  /** Claims the root part; true for exactly one processor. Only once its share has BEGUN. */
+  claimRoot(): boolean {
+    return this.#claim(ROOT_PART);
   }
 
-  /** This processor's parts are imported. After everything they wrote: pairs with the loads in tryCommit(). */
-  shareDone(): void {
-    Atomics.store(this.#memory.i32, this.#own(this.#me, OWN.DONE), 1);
+  /** Claims the part of a share in machine memory; true for exactly one processor. Only once its share has BEGUN. */
+  claimShare(share: number): boolean {
+    return this.#claim(bit(share));
+  }
+
+  #claim(part: bigint): boolean {
+    return (Atomics.or(this.#memory.i64, this.#long + LONG.CLAIMED, part) & part) === 0n;
+  }
+
+  /**
+   * This processor's share of the transfer has come so far. After everything that was written for it: pairs with the loads in
+   * allAtLeast(), which others rely on before they import, validate or commit.
+   */
+  reached(stage: number): void {
+    Atomics.store(this.#memory.i32, this.#own(this.#me, OWN.STAGE), stage);
+  }
+
+  /** Whether every participant's share has come so far; they have then claimed every part there is. */
+  allAtLeast(stage: number): boolean {
+    // The root part is claimed before anything is exported: where there is no participant (yet) nobody has.
+    const claimed = Atomics.load(this.#memory.i64, this.#long + LONG.CLAIMED);
+    return (claimed & ROOT_PART) !== 0n && this.#behind(stage).length === 0;
   }
 
   /** TRANSFER to COMPLETE, once all parts are imported. True for the one that decided it. */
   tryCommit(): boolean {
-    return this.#change((phase) => {
-      if (phase !== PHASE.TRANSFER || Atomics.load(this.#memory.i32, this.#word + WORD.ROOT_DONE) === 0)
-        return undefined;
-      return this.sharesMissing().length === 0 ? [PHASE.COMPLETE, 0n] : undefined;
-    });
+    return this.#change((phase) =>
+      phase === PHASE.TRANSFER && this.allAtLeast(STAGE.DONE) ? [PHASE.COMPLETE, 0n] : undefined,
+    );
   }
 
   /** Participants whose parts are not imported yet. */
   sharesMissing(): number[] {
-    return this.joined().filter(
-      (number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.DONE)) === 0,
-    );
+    return this.#behind(STAGE.DONE);
+  }
+
+  #behind(stage: number): number[] {
+    return this.joined().filter((number) => this.#stageOf(number) < stage);
+  }
+
+  #stageOf(number: number): number {
+    return Atomics.load(this.#memory.i32, this.#own(number, OWN.STAGE));
+  }
+
+  /**
+   * After COMPLETE: true if this processor is the one to pass ownership on. A dead one that was, is `predecessor`: then the
+   * hand-over may be made a second time.
+   */
+  claimHandOver(predecessor?: number): boolean {
+    const expected = predecessor === undefined ? 0 : predecessor + 1;
+    const at = this.#word + WORD.HAND_OVER;
+    return Atomics.compareExchange(this.#memory.i32, at, expected, this.#me + 1) === expected;
+  }
+
+  /** Ownership has passed. Pairs with the load in isHandedOver(), on which reclamation relies. */
+  handedOver(): void {
+    Atomics.store(this.#memory.i32, this.#word + WORD.HAND_OVER, HANDED_OVER);
+  }
+
+  get isHandedOver(): boolean {
+    return Atomics.load(this.#memory.i32, this.#word + WORD.HAND_OVER) === HANDED_OVER;
   }
 
   /** To ABORTED from any phase before the decision. True for the one that decided it. */
@@ -279,16 +341,14 @@ export class SwapBlock {
   }
 
   /**
-   * Takes a dead processor out of every set. False if it died with parts it alone could move, or in the middle of
-   * moving one: the swap then has to be aborted.
+   * Takes a dead processor out of every set. False if it died in the midst of its share: parts it had claimed are then
+   * neither here nor there, and the swap has to be aborted. One that had not begun has claimed nothing; one that was done has
+   * left what it imported in machine memory, and what was in its heap is gone with either object.
    */
   bury(number: number): boolean {
     const { i32 } = this.#memory;
-    const wasIn = Atomics.load(i32, this.#own(number, OWN.JOINED)) === 1;
-    const moving =
-      this.phase() === PHASE.TRANSFER && wasIn && Atomics.load(i32, this.#own(number, OWN.DONE)) === 0;
-    const claimed = Atomics.load(i32, this.#word + WORD.ROOT_CLAIM) === number + 1;
-    if (moving || (claimed && Atomics.load(i32, this.#word + WORD.ROOT_DONE) === 0)) return false;
+    const stage = this.#stageOf(number);
+    if (stage !== STAGE.NONE && stage !== STAGE.DONE) return false;
     Atomics.store(i32, this.#own(number, OWN.JOINED), 0);
     this.#change((phase, set) =>
       phase === PHASE.FORWARD && (set & bit(number)) !== 0n ? [phase, set & ~bit(number)] : undefined,

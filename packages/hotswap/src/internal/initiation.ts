@@ -1,0 +1,248 @@
+/**
+ * Seeing a swap through: on the processor that began it, or on the host if that one is gone.
+ *
+ * It collects what the processors report, enforces the deadline, and says how the swap ended. Then, in the background, it has
+ * the swap released everywhere and reclaims the Mediator and whichever object lost.
+ */
+import {
+  discardRoot,
+  finishBeforeClose,
+  implementationOf,
+  reclaimRoot,
+  touchedProcessors,
+} from '@k42/clustered/interpose';
+import { currentProcessor, MachineClosedError } from '@k42/rcu';
+import {
+  type PhaseName,
+  reviveSwapError,
+  SwapAbortedError,
+  SwapDeadlineError,
+  SwapProcessorGoneError,
+} from '../errors.ts';
+import type { Hindrance } from '../hindrance.ts';
+import type { MediatorRoot } from '../mediator.ts';
+import { type ProcessorReport, SwapReport } from '../report.ts';
+import { channels } from './channels.ts';
+import { exchange, type FinishedMessage, type Initiator } from './exchange.ts';
+import { PHASE } from './layout.ts';
+import { now, phaseName } from './swapBlock.ts';
+
+/** How long a processor that waits for nothing may take to report an abort it has decided. */
+const REASON_MS = 1000;
+
+export class Initiation implements Initiator {
+  readonly report: Promise<SwapReport>;
+  readonly #reclaimed = Promise.withResolvers<void>();
+  readonly #outcome = Promise.withResolvers<SwapReport>();
+  readonly #mediator: MediatorRoot;
+  readonly #word: bigint;
+  readonly #from: string;
+  readonly #to: string;
+  readonly #reports = new Map<number, ProcessorReport>();
+  readonly #gone = new Set<number>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#aborted();
+  #isSettled = false;
+  #isExplaining = false;
+  #releasing: Set<number> | undefined;
+  #loser = 0n;
+
+  constructor(mediator: MediatorRoot, signal?: AbortSignal) {
+    const { block } = mediator;
+    this.#mediator = mediator;
+    this.#word = mediator.context.rootWord;
+    // While it is interposed both are kept.
+    this.#from = implementationOf(block.oldRoot).name;
+    this.#to = implementationOf(block.newRoot).name;
+    this.report = this.#outcome.promise;
+    this.#timer = setTimeout(() => this.#deadline(), block.deadlineMs);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    finishBeforeClose(this.#reclaimed.promise);
+    this.#publish({ event: 'begin' });
+    exchange().initiate(mediator, this);
+    if (signal?.aborted === true) this.#aborted();
+  }
+
+  // What the processors say
+
+  finished(processor: number, message: FinishedMessage): void {
+    this.#reports.set(processor, message.report);
+    // The old object serves already: whoever waits need not wait for a busy processor to notice.
+    if (message.abortedFor !== undefined) this.#fail(reviveSwapError(message.abortedFor));
+    this.#checkFinished();
+  }
+
+  processorGone(processor: number): void {
+    this.#gone.add(processor);
+    this.#checkFinished();
+    this.released(processor);
+  }
+
+  machineClosed(): void {
+    this.#stopWaiting();
+    this.#fail(new MachineClosedError('swapping'));
+  }
+
+  // Giving up
+
+  /** The deadline: the old object serves on; or, if the swap is decided, whoever waits has what there is by now. */
+  #deadline(): void {
+    const { block } = this.#mediator;
+    const phase = phaseName(block.phase());
+    const late = this.#mediator.late();
+    if (this.#giveUp()) {
+      void this.#explain(phase, late);
+      return;
+    }
+    if (block.phase() === PHASE.COMPLETE) this.#succeed();
+    // Somebody else has aborted it and must have said so; unless it is gone, or does not get to it.
+    else setTimeout(() => this.#fail(this.#unexplained()), REASON_MS).unref();
+  }
+
+  #aborted(): void {
+    const { block } = this.#mediator;
+    const phase = phaseName(block.phase());
+    if (this.#giveUp()) this.#fail(new SwapAbortedError(block.coid, phase, this.#signal?.reason));
+  }
+
+  /** False if the swap is decided. */
+  #giveUp(): boolean {
+    if (!this.#mediator.block.tryAbort()) return false;
+    this.#isExplaining = true;
+    this.#mediator.abortHasBegun();
+    return true;
+  }
+
+  /** Asks those that were late what for. The old object serves meanwhile. */
+  async #explain(phase: PhaseName, late: readonly number[]): Promise<void> {
+    const { coid } = this.#mediator;
+    const hindrances = await Promise.all(
+      late.map(async (number): Promise<Hindrance> => {
+        const views = await exchange().ask(number, this.#word, phase);
+        if (views === undefined)
+          return { processor: number, kind: 'silent', names: [], count: 1, milliseconds: undefined };
+        const answered: Hindrance | undefined = views[0]?.hindrance;
+        return (
+          answered ?? { processor: number, kind: 'nothing', names: [], count: 0, milliseconds: undefined }
+        );
+      }),
+    );
+    this.#fail(new SwapDeadlineError(coid, phase, hindrances));
+  }
+
+  #unexplained(): Error {
+    return new SwapProcessorGoneError(
+      this.#mediator.coid,
+      'aborted',
+      [...this.#gone][0] ?? -1,
+      'deciding the swap',
+    );
+  }
+
+  // The outcome
+
+  #succeed(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const report = this.#makeReport();
+    this.#publish({ event: 'end', report });
+    this.#outcome.resolve(report);
+  }
+
+  #fail(error: Error): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#publish({ event: 'end', error });
+    this.#outcome.reject(error);
+  }
+
+  #publish(what: { event: 'begin' | 'end'; report?: SwapReport; error?: Error }): void {
+    if (!channels.swap.hasSubscribers) return;
+    const { coid, protocol, initiator } = this.#mediator.block;
+    channels.swap.publish({ coid, from: this.#from, to: this.#to, protocol, initiator, ...what });
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  /** When every live processor concerned has done its part, the swap is over. */
+  #checkFinished(): void {
+    const { block } = this.#mediator;
+    if (this.#releasing !== undefined || !block.decided) return;
+    for (const number of block.interested())
+      if (!this.#reports.has(number) && !this.#gone.has(number)) return;
+    const completed = block.phase() === PHASE.COMPLETE;
+    // Whoever took over from a dead one says so by reporting again.
+    if (completed && !block.isHandedOver) return;
+    this.#stopWaiting();
+    this.#loser = completed ? block.oldRoot : block.newRoot;
+    if (completed) this.#succeed();
+    // Without a reason by now: whoever decided it died before it could say.
+    else if (!this.#isExplaining) this.#fail(this.#unexplained());
+    this.#release();
+  }
+
+  #makeReport(): SwapReport {
+    const { block } = this.#mediator;
+    const [begun, blocked, transferring, decided] = [
+      block.time('BEGUN'),
+      block.time('BLOCKED'),
+      block.time('TRANSFERRING'),
+      block.time('DECIDED'),
+    ];
+    const over = now();
+    // An object nobody ever called goes from FORWARD to TRANSFER directly.
+    const forwardEnd = blocked === 0 ? transferring : blocked;
+    return new SwapReport(
+      {
+        coid: block.coid,
+        from: this.#from,
+        to: this.#to,
+        protocol: block.protocol,
+        initiator: block.initiator,
+        participants: block.joined(),
+        beganAt: begun,
+        milliseconds: over - begun,
+        phases: {
+          forward: forwardEnd - begun,
+          block: transferring - forwardEnd,
+          transfer: decided - transferring,
+          complete: over - decided,
+        },
+      },
+      this.#reports,
+    );
+  }
+
+  // Reclamation
+
+  #release(): void {
+    const { block } = this.#mediator;
+    const processor = currentProcessor();
+    const concerned = [
+      ...touchedProcessors(block.coid),
+      ...block.interested(),
+      ...block.joined(),
+      processor.number,
+    ];
+    this.#releasing = new Set(concerned.filter((number) => processor.isLive(number)));
+    for (const number of this.#releasing)
+      exchange().askRelease(number, this.#word, [this.#word, this.#loser]);
+  }
+
+  released(processor: number): void {
+    if (this.#releasing === undefined || !this.#releasing.delete(processor) || this.#releasing.size !== 0)
+      return;
+    exchange().over(this.#word);
+    // In a turn of its own: what a Root does when it is reclaimed is user code, and this may be a stop point.
+    setImmediate(() => {
+      reclaimRoot(this.#loser);
+      discardRoot(this.#word);
+      this.#reclaimed.resolve();
+    });
+  }
+}
