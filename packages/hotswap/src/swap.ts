@@ -145,8 +145,8 @@ async function swapAny(
   }
 }
 
-/** Processors of machines whose processors all have this module: without it one could not take part, nor serve a miss. */
-const prepared = new WeakSet<Processor>();
+/** Modules that all processors of a machine have: those there are by now, and those that join, for it is on the machine's list. */
+const loadedModules = new WeakMap<Processor, Set<string>>();
 
 /** A swap before it can be seen. */
 class Attempt {
@@ -183,11 +183,8 @@ class Attempt {
     wanted: AnyImplementation | ImplementationInModule,
     module: URL | undefined,
   ): Promise<AnyImplementation> {
-    const processor = currentProcessor();
-    if (!prepared.has(processor)) {
-      await this.#loadModule(import.meta.url);
-      prepared.add(processor);
-    }
+    // Without this module a processor could not take part, nor serve a miss.
+    await this.#loadModule(import.meta.url);
     if ('Root' in wanted) {
       const named = module?.href ?? wanted.module;
       // What this thread has by another way (a bundle, a test runner's copy) may have no module others could load.
@@ -207,8 +204,13 @@ class Attempt {
 
   async #loadModule(url: string): Promise<void> {
     this.assertGoesOn();
+    const processor = currentProcessor();
+    const loaded = loadedModules.get(processor) ?? new Set();
+    loadedModules.set(processor, loaded);
+    if (loaded.has(url)) return;
     try {
-      await this.#unlessAborted(currentProcessor().load(url, { deadlineMs: this.#leftMs }));
+      await this.#unlessAborted(processor.load(url, { deadlineMs: this.#leftMs }));
+      loaded.add(url);
     } catch (cause) {
       if (cause instanceof SwapAbortedError) throw cause;
       if (cause instanceof DeadlineError) throw this.#late(`module ${url} on every processor`);
