@@ -9,3 +9,4 @@ export { type SwapInProgress, swapsInProgress } from './snapshot.ts';
 export { type ImplementationInModule, revert, type SwapOptions, swap } from './swap.ts';
 export { negotiate, type Part, type SwappableRoot, type SwappableRootClass } from './swappable.ts';
 export { type Trace, type TraceEvent, traceOf } from './trace.ts';
+export { UpgradeError, type UpgradeOptions, upgrade } from './upgrade.ts';
