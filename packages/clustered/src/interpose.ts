@@ -46,6 +46,11 @@ export function rootView(word: bigint): Root<object> {
   return objects().records.view(word);
 }
 
+/** This processor's view of a Root, if it has one. */
+export function rootViewIfAny(word: bigint): Root<object> | undefined {
+  return objects().records.viewIfAny(word);
+}
+
 /** Name and classes of a Root's implementation. @throws NotLoadedError */
 export function implementationOf(word: bigint): AnyImplementation {
   return objects().records.implementation(word);

@@ -34,7 +34,7 @@ export class SwapError extends K42Error {
   }
 }
 
-/** The two implementations have no transfer protocol in common. Nothing was touched. */
+/** The two implementations have no transfer protocol in common. Nothing of the object was touched. */
 export class NegotiationError extends SwapError {
   /** What the old object can export, best first. */
   readonly exports: readonly string[];
@@ -154,6 +154,19 @@ export class ValidationError extends TransferError {
   }
 }
 
+/** A step of the swap threw on a processor: a Root that cannot be made there, say. `cause` is what was thrown. */
+export class SwapStepError extends SwapError {
+  constructor(where: Where, cause: unknown) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    super(
+      'K42_SWAP_STEP',
+      `A step of the swap of object ${where.coid} failed on processor ${where.processor}: ${message}`,
+      where,
+      { cause },
+    );
+  }
+}
+
 /** The object was destroyed while it was being swapped; the swap was given up first. */
 export class SwapDestroyedError extends SwapError {
   constructor(coid: number, phase: FailedPhase) {
@@ -202,6 +215,7 @@ const CLASSES: Readonly<Record<string, { readonly prototype: SwapError }>> = {
   K42_SWAP_EXPORT: ExportError,
   K42_SWAP_IMPORT: ImportError,
   K42_SWAP_VALIDATION: ValidationError,
+  K42_SWAP_STEP: SwapStepError,
   K42_SWAP_DESTROYED: SwapDestroyedError,
   K42_SWAP_QUEUE_OVERFLOW: QueueOverflowError,
   K42_SWAP_PROCESSOR_GONE: SwapProcessorGoneError,
@@ -211,6 +225,6 @@ const CLASSES: Readonly<Record<string, { readonly prototype: SwapError }>> = {
 /** The error another processor gave up a swap for, of its own class again. */
 export function reviveSwapError(wire: WireError): Error {
   const error = errorFromWire(wire);
-  const revived = CLASSES[String(wire.fields['code'])];
+  const revived = CLASSES[String(Reflect.get(wire.fields, 'code'))];
   return revived === undefined ? error : (Object.setPrototypeOf(error, revived.prototype) as Error);
 }

@@ -29,6 +29,7 @@ import {
   redispatch,
   resetSlot,
   rootView,
+  rootViewIfAny,
   swingRoot,
 } from '@k42/clustered/interpose';
 import { errorToWire, rcu, runGuarded, type WireError, whenThreadsElapsed } from '@k42/rcu';
@@ -63,6 +64,8 @@ const FIRST_PAUSE_MS = 0.2;
 const DEADLINE_SLACK_MS = 250;
 /** Cap on one sleep of a synchronous caller that waits for the outcome. */
 const SLEEP_CAP_MS = 20;
+/** One that waits for others' shares looks this often whether they are alive: held still, it is not told of deaths. */
+const LOOK_MS = 5;
 
 type Methods = Record<string, (...args: unknown[]) => unknown>;
 
@@ -76,6 +79,10 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   readonly finished: Promise<void>;
   /** What this processor aborted the swap for, if it did. */
   abortedFor: WireError | undefined;
+  /** The same, as it was thrown. */
+  abortReason: unknown;
+  /** The phase this processor saw in its last step. */
+  sawPhase: PhaseName = 'forward';
   readonly #exchange: Exchange;
   readonly #stopPoint: StopPoint;
   readonly #served: AnyInterface;
@@ -95,13 +102,14 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #openBefore: OpenCalls | undefined;
   #resetDone = false;
   #hasElapsed = false;
-  #phaseSeen: string | undefined;
+  #hasSeen = false;
   #interested = false;
   /** The swap of this object before this one, where this processor has not finished it yet. */
   readonly #earlier: Participant | undefined;
   #stepping = false;
   #isFinished = false;
   #transferSeenAt: number | undefined;
+  #nextLookAt = 0;
   #stops = 0;
   #firstStopAt: number | undefined;
 
@@ -253,7 +261,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.#noteTransfer();
     while (this.block.phase() === PHASE.TRANSFER) {
       this.block.sleepWhile(PHASE.TRANSFER, SLEEP_CAP_MS);
-      this.#enforceTransferDeadline();
+      this.#lookAfterOthers();
     }
   }
 
@@ -290,7 +298,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   #stepOnce(): void {
     const { block } = this;
-    this.#publishPhase();
+    this.#seePhase();
     if (!block.decided) this.#reset();
     if (block.phase() === PHASE.FORWARD && block.tryBlock()) this.#announce();
     if (block.phase() === PHASE.BLOCK) this.#stepBlock();
@@ -322,18 +330,25 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const open = resetSlot(this.coid, this.sequence);
     this.#openBefore = open;
     whenThreadsElapsed(() => {
-      const elapsed = (): void => {
-        this.#hasElapsed = true;
-        this.#openBefore = undefined;
-        // Open calls may end long after the swap has, and its block been freed.
-        if (this.#isFinished || block.decided) return;
-        block.elapsed();
-        this.step();
-      };
       // Waiting calls and iterators of before are on the old Rep as well, and are no threads.
-      if (open === undefined) elapsed();
-      else open.whenNone(elapsed);
+      if (open === undefined || open.count === 0) {
+        this.#elapsed();
+        this.#exchange.step(this);
+      } else {
+        // The last one may end in the midst of a turn, with synchronous calls on the stack: no time for a step.
+        open.whenNone(() => {
+          this.#elapsed();
+          this.stepLater();
+        });
+      }
     });
+  }
+
+  /** Nothing of before the swap is left on this processor. Open calls may end long after the swap has, and its block been freed. */
+  #elapsed(): void {
+    this.#hasElapsed = true;
+    this.#openBefore = undefined;
+    if (!this.#isFinished && !this.block.decided) this.block.elapsed();
   }
 
   /**
@@ -402,6 +417,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   stepLater(): void {
+    if (this.#isFinished) return;
     // A stopped processor serves steps as they come; one that asks for another would keep it from sleeping.
     if (this.#stopPoint.active) this.#stopPoint.afterwards(this);
     else this.#exchange.stepLater(this);
@@ -419,7 +435,17 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.#noteTransfer();
     if (this.#takesPart()) this.#share.advance();
     if (block.tryCommit()) this.#committed();
-    else this.#enforceTransferDeadline();
+    else this.#lookAfterOthers();
+  }
+
+  /** While others' shares are waited for: whether they are late, or dead. */
+  #lookAfterOthers(): void {
+    this.#enforceTransferDeadline();
+    const now = performance.now();
+    if (this.block.phase() !== PHASE.TRANSFER || now < this.#nextLookAt) return;
+    this.#nextLookAt = now + LOOK_MS;
+    for (const number of this.block.sharesMissing())
+      if (number !== this.context.processor && !this.#exchange.isRunning(number)) this.processorGone(number);
   }
 
   /** Participants do their shares; the initiator steps in where there is no participant at all. */
@@ -444,6 +470,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #noteTransfer(): void {
     if (this.#transferSeenAt !== undefined) return;
     this.#transferSeenAt = performance.now();
+    this.#nextLookAt = this.#transferSeenAt + LOOK_MS;
     const timer = setTimeout(() => this.#enforceTransferDeadline(), this.block.transferDeadlineMs + 1);
     timer.unref();
     void this.finished.then(() => clearTimeout(timer));
@@ -492,6 +519,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** Aborts the swap, unless it is decided; the first reason given counts. */
   abort(reason: unknown): void {
     if (!this.block.tryAbort()) return;
+    this.abortReason = reason;
     this.abortedFor = errorToWire(reason);
     this.abortHasBegun();
   }
@@ -507,7 +535,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   processorGone(number: number): void {
     const { block } = this;
     if (block.decided) {
-      if (block.phase() === PHASE.COMPLETE) setImmediate(() => this.#takeOverHandOver(number));
+      if (block.phase() === PHASE.COMPLETE) this.takeOverHandOver();
       return;
     }
     if (this.#isFinished) return;
@@ -517,12 +545,15 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.stepLater();
   }
 
-  /** In a turn of its own: it runs user code, and this may be a stop point. */
-  #takeOverHandOver(predecessor: number): void {
-    if (this.block.isHandedOver) return;
-    this.#handOver(predecessor);
-    // Whoever reclaims waits to hear of it.
-    if (this.#isFinished) this.#exchange.finished(this);
+  /** If whoever passes ownership on is gone, does it in its place: in a turn of its own, for it runs user code. */
+  takeOverHandOver(): void {
+    const predecessor = this.block.handOverBy;
+    if (predecessor === undefined || this.#exchange.isLive(predecessor)) return;
+    setImmediate(() => {
+      this.#handOver(predecessor);
+      // Whoever reclaims waits to hear of it.
+      if (this.#isFinished) this.#exchange.finished(this);
+    });
   }
 
   /** The initiator should have given up by now. */
@@ -606,20 +637,24 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #finish(): void {
     if (!this.#earlierFinished()) return;
     const completed = this.block.phase() === PHASE.COMPLETE;
-    if (completed) this.#handOver();
-    else this.#freezing.undo();
-    this.#swing();
-    // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
-    this.#timeline.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
-    resetSlot(this.coid, this.sequence);
-    if (completed) this.#keepSlot();
-    this.#end();
-    this.#exchange.finished(this);
+    try {
+      if (completed) this.#handOver();
+      else this.#freezing.undo();
+      this.#swing();
+      // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
+      this.#timeline.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
+      if (completed) this.#keepSlot();
+    } finally {
+      // Whatever has gone wrong: nobody may wait for this processor.
+      resetSlot(this.coid, this.sequence);
+      this.#end();
+      this.#exchange.finished(this);
+    }
   }
 
   /** A Rep that the transfer has made here is to be found by departures and destructions: they go by slots. */
   #keepSlot(): void {
-    if (rootView(this.block.newRoot).repIfAny() === undefined) return;
+    if (rootViewIfAny(this.block.newRoot)?.repIfAny() === undefined) return;
     try {
       holdRoot(this.coid);
     } catch (error) {
@@ -627,12 +662,13 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     }
   }
 
-  #publishPhase(): void {
-    if (!channels.phase.hasSubscribers) return;
+  #seePhase(): void {
     const phase = this.#phase();
-    if (phase === this.#phaseSeen) return;
-    this.#phaseSeen = phase;
-    channels.phase.publish({ processor: this.context.processor, coid: this.coid, phase });
+    if (phase === this.sawPhase && this.#hasSeen) return;
+    this.sawPhase = phase;
+    this.#hasSeen = true;
+    if (channels.phase.hasSubscribers)
+      channels.phase.publish({ processor: this.context.processor, coid: this.coid, phase });
   }
 
   /** What this processor saw, when it has finished. */

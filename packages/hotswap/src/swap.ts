@@ -112,7 +112,10 @@ export function swap(
 }
 
 /** Puts the implementation back that a swap has replaced, with its state, as another swap. @throws as `swap` */
-export function revert<A = void>(report: SwapReport, options: SwapOptions<A> = {}): Promise<SwapReport> {
+export async function revert<A = void>(
+  report: SwapReport,
+  options: SwapOptions<A> = {},
+): Promise<SwapReport> {
   const old = implementationNamed(report.from);
   if (old === undefined)
     throw new SwapModuleError(
@@ -311,7 +314,8 @@ class Attempt {
   async #interpose(oldRoot: bigint, mediatorRoot: bigint, block: SwapBlock): Promise<boolean> {
     const processor = currentProcessor();
     try {
-      return await withEntryLocked(
+      // Should it be given up before the lock is had: what is done then looks once more, before anything else.
+      const locked = withEntryLocked(
         this.#coid,
         (entry) => {
           this.assertGoesOn('misses on it to end');
@@ -325,6 +329,7 @@ class Attempt {
         },
         this.#leftMs,
       );
+      return await this.#unlessAborted(locked);
     } catch (error) {
       if (error instanceof DeadlineError) throw this.#late('misses on it to end');
       throw error;

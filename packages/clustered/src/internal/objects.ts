@@ -4,7 +4,7 @@
 import { isThenable, NotAttachedError, type Processor, runGuarded, whenThreadsElapsed } from '@k42/rcu';
 import { MissError, ObjectGoneError, RegionExhaustedError } from '../errors.ts';
 import type { AnyInterface } from '../interfaces.ts';
-import type { Miss } from '../root.ts';
+import type { Miss, Root } from '../root.ts';
 import { Arena } from './arena.ts';
 import { GlobalTranslationTable } from './gtt.ts';
 import {
@@ -359,8 +359,20 @@ export class Objects {
   /** Frees a Root nobody can reach any more: its own resources, then its record and state. */
   reclaim(word: bigint): void {
     this.cleanUp(word);
-    runGuarded(() => this.records.view(word).reclaim());
+    const root = this.#viewToReclaim(word);
+    if (root !== undefined) runGuarded(() => root.reclaim());
     this.discard(word);
+  }
+
+  /** A view that cannot be made has been seen to fail before: what its Root would have freed is lost. */
+  #viewToReclaim(word: bigint): Root<object> | undefined {
+    try {
+      return this.records.view(word);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      process.emitWarning(`An object's Root cannot be made to free what it has: ${message}`, 'K42Warning');
+      return undefined;
+    }
   }
 
   /** Has this processor's view of a Root that nobody uses any more, if there is one, free what it holds here. */

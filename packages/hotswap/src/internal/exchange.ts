@@ -18,7 +18,7 @@ import {
   whenRootsUnused,
 } from '@k42/clustered/interpose';
 import { currentProcessor, onAttach, type Processor, runGuarded, type WireError } from '@k42/rcu';
-import { type PhaseName, SwapProcessorGoneError } from '../errors.ts';
+import { type PhaseName, SwapError, SwapProcessorGoneError, SwapStepError } from '../errors.ts';
 import type { Hindrance } from '../hindrance.ts';
 import type { ProcessorReport } from '../report.ts';
 import { StopPoint } from './stopPoint.ts';
@@ -41,7 +41,8 @@ const ANSWER_MS = 100;
 interface StepMessage {
   readonly swap: bigint;
   readonly coid: number;
-  readonly initiator: number;
+  /** Who hears what becomes of it. */
+  readonly coordinator: number;
 }
 
 /** What a processor tells the initiator when it has done its part. */
@@ -63,6 +64,9 @@ export interface Participant {
   readonly report: ProcessorReport;
   readonly abortedFor: WireError | undefined;
   readonly isFinished: boolean;
+  readonly coid: number;
+  /** The phase it saw in its last step. */
+  readonly sawPhase: PhaseName;
   readonly finished: Promise<void>;
   /** What the swap waits for here. */
   hindrance(phase?: PhaseName): Hindrance;
@@ -73,6 +77,7 @@ export interface Participant {
   /** Gives the swap up, unless it is decided. */
   abort(reason: unknown): void;
   processorGone(number: number): void;
+  takeOverHandOver(): void;
   processorLeft(): void;
 }
 
@@ -190,6 +195,9 @@ export class Exchange {
     if (mediator === undefined || !this.#isOrphan(mediator)) return;
     void mediator.whenFinished();
     this.adopt(mediator);
+    // What has happened to the dead while the host knew nothing of it.
+    mediator.processorGone(mediator.block.initiator);
+    mediator.takeOverHandOver();
   }
 
   #isOrphan({ block }: Participant): boolean {
@@ -281,6 +289,30 @@ export class Exchange {
     return this.#mediators.get(swap);
   }
 
+  /** Whether a processor is there. */
+  isLive(number: number): boolean {
+    return this.#processor.isLive(number);
+  }
+
+  /** Whether a processor's thread still runs: where nobody's event loop may have been told of its death. */
+  isRunning(number: number): boolean {
+    return this.#processor.isRunning(number);
+  }
+
+  /** A step of a mediator now, between turns. One that throws must not take the processor down with it, nor the swap for ever. */
+  step(mediator: Participant): void {
+    try {
+      mediator.step();
+    } catch (cause) {
+      const { coid, sawPhase } = mediator;
+      mediator.abort(
+        cause instanceof SwapError
+          ? cause
+          : new SwapStepError({ coid, phase: sawPhase, processor: this.#processor.number }, cause),
+      );
+    }
+  }
+
   /** A step of a mediator in a later turn of this processor. */
   stepLater(mediator: Participant): void {
     this.#postStep(this.#processor.number, mediator);
@@ -311,28 +343,27 @@ export class Exchange {
   }
 
   #postStep(to: number, mediator: Participant): void {
-    const { coid, initiator } = mediator.block;
     this.#processor.post(to, STEP, {
       swap: mediator.context.rootWord,
-      coid,
-      initiator,
+      coid: mediator.block.coid,
+      coordinator: this.#coordinatorOf(mediator),
     } satisfies StepMessage);
   }
 
-  #step({ swap, coid, initiator }: StepMessage): void {
+  #step({ swap, coid, coordinator }: StepMessage): void {
     const known = this.#mediators.get(swap);
     if (known !== undefined) {
-      stepOrAbort(known);
+      this.step(known);
       return;
     }
     if (currentRoot(coid) === swap) {
       // Its Root is the Mediator's: nobody has released this swap while the table names it. Making the view makes it known.
       rootView(swap);
-      stepOrAbort(this.#mediators.get(swap) as Participant);
+      this.step(this.#mediators.get(swap) as Participant);
       return;
     }
     // Decided before this processor heard of it: there is nothing to undo here.
-    this.#tellFinished(initiator, { swap, report: emptyReport(), abortedFor: undefined });
+    this.#tellFinished(coordinator, { swap, report: emptyReport(), abortedFor: undefined });
   }
 
   #tellFinished(initiator: number, message: FinishedMessage): void {
@@ -355,18 +386,9 @@ export class Exchange {
       return;
     }
     // One that came late may have its last step still before it; at a stop point that has to wait.
-    participant.step();
+    this.step(participant);
     if (participant.isFinished) letGo();
     else void participant.finished.then(letGo);
-  }
-}
-
-/** A step that throws must not take the processor down with it, nor the swap for ever. */
-function stepOrAbort(participant: Participant): void {
-  try {
-    participant.step();
-  } catch (error) {
-    participant.abort(error);
   }
 }
 

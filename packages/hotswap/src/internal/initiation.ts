@@ -56,6 +56,8 @@ export class Initiation implements Initiator {
     this.#from = implementationOf(block.oldRoot).name;
     this.#to = implementationOf(block.newRoot).name;
     this.report = this.#outcome.promise;
+    // Of a swap that has been adopted: those who died before.
+    for (const number of block.interested()) if (!exchange().isLive(number)) this.#gone.add(number);
     this.#timer = setTimeout(() => this.#deadline(), block.deadlineMs);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -70,7 +72,11 @@ export class Initiation implements Initiator {
   finished(processor: number, message: FinishedMessage): void {
     this.#reports.set(processor, message.report);
     // The old object serves already: whoever waits need not wait for a busy processor to notice.
-    if (message.abortedFor !== undefined) this.#fail(reviveSwapError(message.abortedFor));
+    if (message.abortedFor !== undefined) {
+      const { abortReason } = this.#mediator;
+      const isOwn = processor === this.#mediator.context.processor && abortReason instanceof Error;
+      this.#fail(isOwn ? abortReason : reviveSwapError(message.abortedFor));
+    }
     this.#checkFinished();
   }
 

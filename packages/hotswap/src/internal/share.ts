@@ -26,6 +26,9 @@ interface Moving {
   exported: unknown;
 }
 
+/** What is to be done, and the stage that is reached then. */
+type Step = readonly [work: () => unknown, then: number];
+
 /** What a share tells its mediator. */
 export interface ShareListener {
   /** It has come a step further. */
@@ -55,13 +58,20 @@ export class Share {
   /** Takes every step that may be taken now. Harmless when there is none. */
   advance(): void {
     while (!this.#isBusy && !this.#block.decided) {
-      const step = this.#next();
+      let step: Step | undefined;
+      try {
+        step = this.#next();
+      } catch (cause) {
+        // The new Root cannot be made here.
+        this.#fail(new ImportError(this.#block.coid, this.#processor, cause, 'the new Root'));
+        return;
+      }
       if (step === undefined) return;
       this.#take(...step);
     }
   }
 
-  #next(): readonly [work: () => unknown, then: number] | undefined {
+  #next(): Step | undefined {
     const { newRoot } = this.#block;
     switch (this.#stage) {
       case STAGE.NONE:
@@ -159,13 +169,12 @@ export class Share {
   #validate(): unknown {
     const { coid, newRoot, protocol } = this.#block;
     const root = asSwappable(rootView(newRoot));
-    const failed = (cause: unknown): Error => new ValidationError(coid, this.#processor, cause);
     return this.#then(
       () => root.validate?.(protocol),
       (valid) => {
-        if (valid === false) throw failed(new Error('validate() gave false'));
+        if (valid === false) throw new Error('validate() gave false');
       },
-      failed,
+      (cause) => new ValidationError(coid, this.#processor, cause),
     );
   }
 
@@ -181,9 +190,20 @@ export class Share {
       if (block.claimShare(share)) yield { kind: 'share', share, offset };
   }
 
-  /** Does something for each, all at once; fails after the last one has ended. */
+  /** Does something for each, all at once; fails after the last one that has begun has ended. */
   #all<T>(items: readonly T[], work: (item: T) => unknown): unknown {
-    const promises = items.map(work).filter(isThenable);
+    const promises: PromiseLike<unknown>[] = [];
+    for (const item of items) {
+      try {
+        const result = work(item);
+        if (isThenable(result)) promises.push(result);
+      } catch (error) {
+        // Those that have begun are still at work on what the swap's end would reclaim.
+        if (promises.length === 0) throw error;
+        promises.push(Promise.reject(error));
+        break;
+      }
+    }
     if (promises.length === 0) return undefined;
     return Promise.allSettled(promises).then((outcomes) => {
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
@@ -192,21 +212,20 @@ export class Share {
 
   /** Calls a hook of an implementation, and goes on with what it gives. */
   #then(hook: () => unknown, goOn: (result: unknown) => void, failed: (cause: unknown) => Error): unknown {
-    let result: unknown;
     try {
-      result = hook();
-      if (isThenable(result) && this.#block.synchronous) {
+      const result = hook();
+      if (!isThenable(result)) return goOn(result);
+      if (this.#block.synchronous) {
         // The processors are stopped: nothing asynchronous can end. Its own failure, if any, is not the one to report.
         result.then(undefined, () => {});
         throw new TypeError('an interface with synchronous methods needs synchronous exports and imports');
       }
+      return result.then(goOn).then(undefined, (cause: unknown) => {
+        throw failed(cause);
+      });
     } catch (cause) {
       throw failed(cause);
     }
-    if (!isThenable(result)) return goOn(result);
-    return result.then(goOn, (cause: unknown) => {
-      throw failed(cause);
-    });
   }
 }
 

@@ -326,6 +326,12 @@ export class SwapBlock {
     return Atomics.compareExchange(this.#memory.i32, at, expected, this.#me + 1) === expected;
   }
 
+  /** Who has claimed the hand-over and not said that it is done. */
+  get handOverBy(): number | undefined {
+    const by = Atomics.load(this.#memory.i32, this.#word + WORD.HAND_OVER);
+    return by > 0 ? by - 1 : undefined;
+  }
+
   /** Ownership has passed. Pairs with the load in isHandedOver(), on which reclamation relies. */
   handedOver(): void {
     Atomics.store(this.#memory.i32, this.#word + WORD.HAND_OVER, HANDED_OVER);
