@@ -81,7 +81,7 @@ export async function withEntryLocked<R>(
   held: (entry: EntryView) => R,
   deadlineMs?: number,
 ): Promise<R> {
-  const { gtt, records } = objects();
+  const { gtt, records, processor } = objects();
   const sequence = objects().sequenceOf(coid);
   const isLive = (): boolean => gtt.sequence(coid) === sequence && gtt.state(coid) === STATE.LIVE;
   return gtt.writeLocked(
@@ -94,7 +94,8 @@ export async function withEntryLocked<R>(
     () => {
       if (!isLive()) return true;
       const { departed, inherited } = records.departures(gtt.root(coid));
-      return departed === inherited;
+      // One that was killed while it departed has left a count that never comes right.
+      return departed === inherited || !processor.isAnyDeparting();
     },
   );
 }
@@ -102,16 +103,6 @@ export async function withEntryLocked<R>(
 /** The implementation of that name, if this thread has defined it. */
 export function implementationNamed(name: string): AnyImplementation | undefined {
   return registered(name);
-}
-
-/** Objects whose Root stands in for another's just now. Looks at every object there is. */
-export function* standIns(): Iterable<{ readonly coid: number; readonly word: bigint }> {
-  const { gtt, records } = objects();
-  for (const coid of objects().coids()) {
-    if (gtt.state(coid) !== STATE.LIVE) continue;
-    const word = gtt.root(coid);
-    if (records.peek(word).standsIn) yield { coid, word };
-  }
 }
 
 /** Swings the Root word by compare-and-swap; false if it no longer was `from`. */

@@ -601,9 +601,11 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const { blockers, blocking, waitedForSince } = rcu.view();
     if (blocking === 0 && this.#openBefore !== undefined && this.#openBefore.count !== 0)
       return { kind: 'open calls', count: this.#openBefore.count };
+    // A call that has been forwarded is a thread as well, and one that began while an earlier grace period was waited for counts here.
+    const names = blockers.length === 0 ? this.#tracked.names() : blockers.slice(0, NAMES_MAX);
     return {
       kind: 'threads',
-      names: blockers.slice(0, NAMES_MAX),
+      names,
       count: blocking,
       milliseconds: waitedForSince === undefined ? undefined : performance.now() - waitedForSince,
     };

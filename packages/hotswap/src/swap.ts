@@ -287,10 +287,14 @@ class Attempt {
     let interposed = false;
     try {
       mediatorRoot = createRoot(Mediator, served, mediation);
+      exchange().journal.enter(mediatorRoot, mediation.block as SwapBlock);
       interposed = await this.#interpose(oldRoot, mediatorRoot, mediation.block as SwapBlock);
     } finally {
       if (!interposed) {
-        if (mediatorRoot !== undefined) discardRoot(mediatorRoot);
+        if (mediatorRoot !== undefined) {
+          exchange().journal.remove(mediatorRoot);
+          discardRoot(mediatorRoot);
+        }
         reclaimRoot(newRoot);
       }
     }
@@ -303,9 +307,9 @@ class Attempt {
     const protocol = negotiate(exports, imports);
     if (protocol === undefined)
       throw new NegotiationError(this.#coid, old.name, implementation.name, exports, imports);
-    if (protocol.length > PROTOCOL_BYTES_MAX)
+    if (!/^[\x21-\x7e]+$/.test(protocol) || protocol.length > PROTOCOL_BYTES_MAX)
       throw new InvalidArgumentError(
-        `A protocol's name has at most ${PROTOCOL_BYTES_MAX} characters: ${protocol}.`,
+        `A protocol's name has 1 to ${PROTOCOL_BYTES_MAX} printable ASCII characters, and no space: ${protocol}.`,
       );
     return protocol;
   }

@@ -222,6 +222,7 @@ export class GlobalTranslationTable {
     const at = this.#long(coid, ENTRY.LOCK);
     const waiting = this.#writersWaiting.get(coid) ?? new Set();
     this.#writersWaiting.set(coid, waiting);
+    let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       waiting.add(resolve);
       // If the entry is free by now nobody will announce anything.
@@ -230,8 +231,9 @@ export class GlobalTranslationTable {
         Atomics.and(this.#longs, at, ~LOCK_WANTED);
         resolve();
       }
-      setTimeout(resolve, SLEEP_CAP_MS).unref();
+      timer = setTimeout(resolve, SLEEP_CAP_MS);
     });
+    clearTimeout(timer);
     // Announced: the set is no longer in the map, and this writer will wait in a new one.
     if (this.#writersWaiting.get(coid) === waiting) this.#writersWaiting.delete(coid);
   }

@@ -10,17 +10,17 @@
 import type { RootContext } from '@k42/clustered';
 import {
   currentRoot,
+  discardRoot,
   forgetRoot,
-  holdRoot,
-  implementationOf,
+  reclaimRoot,
   rootView,
-  standIns,
   whenRootsUnused,
 } from '@k42/clustered/interpose';
 import { currentProcessor, onAttach, type Processor, runGuarded, type WireError } from '@k42/rcu';
 import { type PhaseName, SwapError, SwapProcessorGoneError, SwapStepError } from '../errors.ts';
 import type { Hindrance } from '../hindrance.ts';
 import type { ProcessorReport } from '../report.ts';
+import { Journal } from './journal.ts';
 import { StopPoint } from './stopPoint.ts';
 import { phaseName, type SwapBlock } from './swapBlock.ts';
 import { emptyReport } from './timeline.ts';
@@ -29,7 +29,6 @@ const STEP = 'hotswap/step';
 const FINISHED = 'hotswap/finished';
 const RELEASE = 'hotswap/release';
 const RELEASED = 'hotswap/released';
-const ORPHANED = 'hotswap/orphaned';
 const ASK = 'hotswap/ask';
 const ANSWER = 'hotswap/answer';
 
@@ -121,6 +120,7 @@ export class Exchange {
   /** Takes the place of the initiator of a swap that is gone. Set by whoever knows how to. */
   adopt: (mediator: Participant) => void = () => {};
   readonly stopPoint: StopPoint;
+  readonly journal: Journal;
   readonly #processor: Processor;
   readonly #mediators = new Map<bigint, Participant>();
   /** The mediator of an object on this processor that was made last and has not finished. */
@@ -132,6 +132,7 @@ export class Exchange {
   constructor(processor: Processor) {
     this.#processor = processor;
     this.stopPoint = new StopPoint(processor);
+    this.journal = new Journal(processor);
     processor.onSystemMessage(STEP, (_from, payload) => this.#step(payload as StepMessage));
     processor.onSystemMessage(FINISHED, (from, payload) => {
       const message = payload as FinishedMessage;
@@ -159,16 +160,13 @@ export class Exchange {
       for (const id of [...this.#questions.keys()]) this.#answered(id, undefined);
     });
     processor.onGone((number) => {
-      for (const mediator of [...this.#mediators.values()]) {
-        mediator.processorGone(number);
-        if (mediator.block.initiator === number) this.#orphan(mediator);
-      }
-      if (processor.number === HOST) this.#findOrphans();
+      for (const mediator of [...this.#mediators.values()]) mediator.processorGone(number);
+      if (processor.number === HOST)
+        for (const block of this.journal.takeOver(number)) runGuarded(() => this.#adopt(block));
       for (const initiator of [...this.#initiators.values()]) initiator.processorGone(number);
       for (const [id, { processor }] of [...this.#questions])
         if (processor === number) this.#answered(id, undefined);
     });
-    processor.onSystemMessage(ORPHANED, (_from, swap) => this.#adoptIfOrphaned(swap as bigint));
     processor.onSystemMessage(ASK, (from, payload) => {
       const { id, swap, phase } = payload as Question;
       this.#processor.post(from, ANSWER, { id, views: this.#views(swap, phase) } satisfies Answer);
@@ -181,38 +179,31 @@ export class Exchange {
 
   // The dead
 
-  /** The one that began a swap is gone: the host sees to its end, and has to hear from everybody. */
-  #orphan(mediator: Participant): void {
-    this.#processor.post(HOST, ORPHANED, mediator.context.rootWord);
-    if (mediator.isFinished) this.#tellFinishedOf(mediator);
-  }
-
-  /** On the host. Whoever says that a swap is an orphan has not released it: its block is there. */
-  #adoptIfOrphaned(swap: bigint): void {
-    if (this.#initiators.has(swap)) return;
-    rootView(swap);
-    const mediator = this.#mediators.get(swap);
-    if (mediator === undefined || !this.#isOrphan(mediator)) return;
+  /** On the host: the one that began a swap is gone. Nobody has freed the block, for it alone would have. */
+  #adopt(block: SwapBlock): void {
+    if (!block.hasBegun) {
+      // It was being prepared, and nobody has seen it.
+      const { newRoot, mediator } = block;
+      discardRoot(mediator);
+      reclaimRoot(newRoot);
+      return;
+    }
+    const mediator = this.#known(block.mediator);
     void mediator.whenFinished();
     this.adopt(mediator);
     // What has happened to the dead while the host knew nothing of it.
-    mediator.processorGone(mediator.block.initiator);
+    mediator.processorGone(block.initiator);
     mediator.takeOverHandOver();
+  }
+
+  /** The mediator of a swap whose block is there, made if there is none. Making the view makes it known. */
+  #known(swap: bigint): Participant {
+    if (!this.#mediators.has(swap)) rootView(swap);
+    return this.#mediators.get(swap) as Participant;
   }
 
   #isOrphan({ block }: Participant): boolean {
     return !this.#processor.isPresent(block.initiator, block.initiatorIncarnation);
-  }
-
-  /** Swaps that nobody knows of but the table, because all who took part have died. */
-  #findOrphans(): void {
-    for (const { coid } of standIns()) {
-      runGuarded(() => {
-        // From here on a swap that the table still names is not released without this processor.
-        const word = holdRoot(coid);
-        if (implementationOf(word).standsIn) this.#adoptIfOrphaned(word);
-      });
-    }
   }
 
   /** Who hears what becomes of a swap. */
@@ -352,14 +343,14 @@ export class Exchange {
 
   #step({ swap, coid, coordinator }: StepMessage): void {
     const known = this.#mediators.get(swap);
-    if (known !== undefined) {
-      this.step(known);
+    if (known?.isFinished === true) {
+      // The one it has told is gone.
+      if (coordinator !== known.block.initiator) this.#tellFinishedOf(known);
       return;
     }
-    if (currentRoot(coid) === swap) {
-      // Its Root is the Mediator's: nobody has released this swap while the table names it. Making the view makes it known.
-      rootView(swap);
-      this.step(this.#mediators.get(swap) as Participant);
+    // Where the table names the Mediator nobody has released this swap: its block is there.
+    if (known !== undefined || currentRoot(coid) === swap) {
+      this.step(this.#known(swap));
       return;
     }
     // Decided before this processor heard of it: there is nothing to undo here.

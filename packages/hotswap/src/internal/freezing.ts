@@ -9,8 +9,13 @@ import { isThenable, runGuarded } from '@k42/rcu';
 import type { SwappableRoot } from '../swappable.ts';
 import { runShare } from './marks.ts';
 
-/** What is still being frozen or thawed, by Root. */
-const underWay = new Map<bigint, Promise<void>>();
+type Background = Pick<SwappableRoot, 'freeze' | 'thaw'>;
+
+/** What is still being frozen or thawed, by this processor's view of the Root. */
+const underWay = new WeakMap<Background, Promise<void>>();
+
+/** What a freeze settles with that has not been begun. */
+const NOT_FROZEN = Symbol('not frozen');
 
 export class Freezing {
   readonly #word: bigint;
@@ -43,20 +48,18 @@ export class Freezing {
       return;
     }
     this.#state = 'freezing';
-    const earlier = underWay.get(this.#word);
     try {
-      const frozen =
-        earlier === undefined
-          ? runShare(() => root.freeze?.())
-          : earlier.then(() => (this.#isOver() ? undefined : runShare(() => root.freeze?.())));
+      const frozen = this.#freeze(root);
       if (!isThenable(frozen)) {
         this.#state = 'frozen';
         return;
       }
       this.#await(
+        root,
         Promise.resolve(frozen).then(
-          () => {
-            if (this.#isOver()) return this.#thaw();
+          (isFrozen) => {
+            // Undone meanwhile: what has been stopped after all goes on.
+            if (this.#isOver()) return isFrozen === NOT_FROZEN ? undefined : thaw(root);
             this.#state = 'frozen';
             settled();
             return undefined;
@@ -74,29 +77,29 @@ export class Freezing {
     }
   }
 
+  /** After what an earlier swap has left to do. */
+  #freeze(root: Background): unknown {
+    const freeze = (): unknown => runShare(() => root.freeze?.());
+    const earlier = underWay.get(root);
+    return earlier === undefined ? freeze() : earlier.then(() => (this.#isOver() ? NOT_FROZEN : freeze()));
+  }
+
   /** After an abort. */
   undo(): void {
     const wasFrozen = this.#state === 'frozen';
     this.#state = 'over';
-    if (!wasFrozen || this.#root().thaw === undefined) return;
-    const thawed = this.#thaw();
-    if (isThenable(thawed)) this.#await(Promise.resolve(thawed));
+    const root = this.#root();
+    if (!wasFrozen || root.thaw === undefined) return;
+    const thawed = thaw(root);
+    if (isThenable(thawed)) this.#await(root, Promise.resolve(thawed));
   }
 
   #isOver(): boolean {
     return this.#state === 'over';
   }
 
-  #thaw(): unknown {
-    let result: unknown;
-    runGuarded(() => {
-      result = this.#root().thaw?.();
-    });
-    return result;
-  }
-
   /** What it rejects with is nobody's but the process's. */
-  #await(ending: Promise<unknown>): void {
+  #await(root: Background, ending: Promise<unknown>): void {
     const ended = ending.then(
       () => {},
       (error: unknown) => {
@@ -105,14 +108,22 @@ export class Freezing {
         });
       },
     );
-    underWay.set(this.#word, ended);
+    underWay.set(root, ended);
     keepRoot(this.#word, ended);
     void ended.then(() => {
-      if (underWay.get(this.#word) === ended) underWay.delete(this.#word);
+      if (underWay.get(root) === ended) underWay.delete(root);
     });
   }
 
-  #root(): Partial<SwappableRoot> {
-    return rootView(this.#word) as Partial<SwappableRoot>;
+  #root(): Background {
+    return rootView(this.#word) as Background;
   }
+}
+
+function thaw(root: Background): unknown {
+  let result: unknown;
+  runGuarded(() => {
+    result = root.thaw?.();
+  });
+  return result;
 }

@@ -246,6 +246,8 @@ export class Initiation implements Initiator {
     exchange().over(this.#word);
     // In a turn of its own: what a Root does when it is reclaimed is user code, and this may be a stop point.
     setImmediate(() => {
+      // Of one that was adopted there is nothing to take out. What is not freed if this processor dies now, is lost.
+      exchange().journal.remove(this.#word);
       reclaimRoot(this.#loser);
       discardRoot(this.#word);
       this.#reclaimed.resolve();

@@ -20,37 +20,40 @@ export const LONG = {
   INTERESTED: 3,
   /** Parts in machine memory that somebody has claimed: a bit per share, and ROOT_PART. */
   CLAIMED: 4,
+  /** Root word of the Mediator, and byte offset of the block of another swap of the same initiator: see `journal.ts`. */
+  MEDIATOR: 5,
+  NEXT: 6,
 } as const;
 
 /** Bit of the root part in CLAIMED: above those of the shares. */
 export const ROOT_PART: bigint = 1n << 60n;
 
 /** Doubles, same unit: milliseconds since the epoch. */
-export const TIME = { BEGUN: 5, BLOCKED: 6, TRANSFERRING: 7, DECIDED: 8, DEADLINE: 9 } as const;
+export const TIME = { BEGUN: 7, BLOCKED: 8, TRANSFERRING: 9, DECIDED: 10, DEADLINE: 11 } as const;
 
 /** 32-bit words. */
 export const WORD = {
-  COID: 20,
-  SEQUENCE: 21,
-  INITIATOR: 22,
+  COID: 24,
+  SEQUENCE: 25,
+  INITIATOR: 26,
   /** 1 if the interface has synchronous methods, so that readiness needs a stop point. */
-  SYNCHRONOUS: 23,
+  SYNCHRONOUS: 27,
   /** Whether ownership has passed: 0, 1 + the number of the processor that sees to it, or HANDED_OVER. */
-  HAND_OVER: 24,
-  MAX_PAUSE_MS: 25,
-  TRANSFER_MS: 26,
-  QUEUE_BOUND: 27,
-  PROTOCOL_BYTES: 28,
-  INITIATOR_INCARNATION: 29,
+  HAND_OVER: 28,
+  MAX_PAUSE_MS: 29,
+  TRANSFER_MS: 30,
+  QUEUE_BOUND: 31,
+  PROTOCOL_BYTES: 32,
+  INITIATOR_INCARNATION: 33,
   /** The protocol's name, ASCII. */
-  PROTOCOL: 30,
+  PROTOCOL: 34,
 } as const;
-export const PROTOCOL_BYTES_MAX = 72;
+export const PROTOCOL_BYTES_MAX = 64;
 
 export const HANDED_OVER = -1;
 
 /** Per processor: a cache line would be too much for 60; four words each, written by their owner. */
-export const PROCESSOR_WORDS = 48;
+export const PROCESSOR_WORDS = 50;
 export const PER_PROCESSOR = 4;
 export const OWN = {
   /** 1 while the processor takes part. */

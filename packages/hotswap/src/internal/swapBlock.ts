@@ -126,6 +126,34 @@ export class SwapBlock {
     return this.#memory.i32[this.#word + WORD.INITIATOR] as number;
   }
 
+  /** Whether it has ever been interposed, or was about to be. */
+  get hasBegun(): boolean {
+    return this.phase() !== 0n;
+  }
+
+  /** Where it is, in bytes. */
+  get offset(): number {
+    return this.#word * 4;
+  }
+
+  /** Root word of its Mediator. Like `next` it is read by the host after its initiator's end: pairs with the store there. */
+  get mediator(): bigint {
+    return Atomics.load(this.#memory.i64, this.#long + LONG.MEDIATOR);
+  }
+
+  set mediator(word: bigint) {
+    Atomics.store(this.#memory.i64, this.#long + LONG.MEDIATOR, word);
+  }
+
+  /** Offset of the next block of the same initiator; 0 for none. */
+  get next(): number {
+    return Number(Atomics.load(this.#memory.i64, this.#long + LONG.NEXT));
+  }
+
+  set next(offset: number) {
+    Atomics.store(this.#memory.i64, this.#long + LONG.NEXT, BigInt(offset));
+  }
+
   get initiatorIncarnation(): number {
     return this.#memory.i32[this.#word + WORD.INITIATOR_INCARNATION] as number;
   }

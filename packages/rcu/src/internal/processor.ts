@@ -282,6 +282,15 @@ export class Processor {
     return this.owner.isAlive(tokenOf(number, this.#incarnation(number)));
   }
 
+  /** Whether any processor is on its way out: leaving, or gone and not buried, so that what it has posted may still arrive. */
+  isAnyDeparting(): boolean {
+    for (let number = 0; number < this.processors; number++) {
+      const state = this.#state(number);
+      if (state === PROCESSOR_STATE.LEAVING || state === PROCESSOR_STATE.GONE) return true;
+    }
+    return false;
+  }
+
   /** Whether the very processor that had a number is still attached. */
   isPresent(number: number, incarnation: number): boolean {
     // In this order: a number that is reused changes its incarnation before it is live again.
