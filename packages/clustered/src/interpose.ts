@@ -73,26 +73,29 @@ export function holdRoot(coid: number): bigint {
 
 /**
  * Runs `held` with the object's entry locked for writing (no miss in progress anywhere, and nothing on its way that a
- * departed processor has left), in a turn of its own.
+ * departed processor has left; and `isReady` says so), in a turn of its own.
  * @throws ObjectGoneError if the object is not live; DeadlineError.
  */
 export async function withEntryLocked<R>(
   coid: number,
   held: (entry: EntryView) => R,
   deadlineMs?: number,
+  isReady: (entry: EntryView) => boolean = () => true,
 ): Promise<R> {
   const { gtt, records, processor } = objects();
   const sequence = objects().sequenceOf(coid);
+  const view = (): EntryView => ({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
   const isLive = (): boolean => gtt.sequence(coid) === sequence && gtt.state(coid) === STATE.LIVE;
   return gtt.writeLocked(
     coid,
     () => {
       if (!isLive()) throw new ObjectGoneError(coid);
-      return held({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
+      return held(view());
     },
     deadlineMs,
     () => {
       if (!isLive()) return true;
+      if (!isReady(view())) return false;
       const { departed, inherited } = records.departures(gtt.root(coid));
       // One that was killed while it departed has left a count that never comes right.
       return departed === inherited || !processor.isAnyDeparting();
@@ -152,6 +155,11 @@ export function discardRoot(word: bigint): void {
 export function forgetRoot(word: bigint): void {
   objects().cleanUp(word);
   objects().records.forget(word);
+}
+
+/** The processors in a set that have Clustered Objects, ascending: numbers of the dead may have gone to others. */
+export function membersOf(set: bigint): number[] {
+  return objects().members.of(set);
 }
 
 /** Processors on which a Root has made a Rep, ascending. */

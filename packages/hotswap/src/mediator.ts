@@ -94,12 +94,14 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #oldRep: object | undefined;
   /** Forwarded calls that are not over. */
   readonly #tracked = new TrackedCalls(() => {
-    if (this.block.phase() === PHASE.BLOCK) this.stepLater();
+    // A waiting call is no thread, and may end when this swap is long over and its block another's.
+    if (!this.#isFinished && this.block.phase() === PHASE.BLOCK) this.stepLater();
   });
   readonly #timeline = new Timeline();
   readonly #freezing: Freezing;
   /** Waiting calls and iterators from before the swap, while they are waited for. */
   #openBefore: OpenCalls | undefined;
+  #whenNoneOpen: (() => void) | undefined;
   #resetDone = false;
   #hasElapsed = false;
   #hasSeen = false;
@@ -107,6 +109,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** The swap of this object before this one, where this processor has not finished it yet. */
   readonly #earlier: Participant | undefined;
   #stepping = false;
+  #stepAgain = false;
   #isFinished = false;
   #transferSeenAt: number | undefined;
   #nextLookAt = 0;
@@ -122,7 +125,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.#freezing = new Freezing(this.block.oldRoot);
     this.#exchange = exchange();
     this.#stopPoint = this.#exchange.stopPoint;
-    this.#served = interfaceServedBy(this.block.oldRoot);
+    // Its own record says so: of an old swap both objects may be gone.
+    this.#served = interfaceServedBy(context.rootWord);
     this.#rep = new this.#served.Interceptor(this);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -185,7 +189,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #joined(): boolean {
-    return this.block.joined().includes(this.context.processor);
+    return this.block.isJoined(this.context.processor);
   }
 
   // Calls
@@ -231,7 +235,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
         if (block.inSet() || block.withdraw()) return this.#forward(method, args, declared);
         continue;
       }
-      if (phase === PHASE.TRANSFER && isInShare()) throw this.#reentry();
+      if (phase === PHASE.TRANSFER && isInShare()) return Promise.reject(this.#reentry());
       return this.#enqueue(method, args);
     }
   }
@@ -287,12 +291,21 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   /** Does whatever is due on this processor. Between turns only. */
   step(): void {
-    if (this.#stepping || this.#isFinished) return;
+    if (this.#isFinished) return;
+    if (this.#stepping) {
+      // It stands at a stop point and serves messages: what this one was about may not have been seen.
+      this.#stepAgain = true;
+      return;
+    }
     this.#stepping = true;
     try {
       this.#stepOnce();
     } finally {
       this.#stepping = false;
+      if (this.#stepAgain) {
+        this.#stepAgain = false;
+        this.stepLater();
+      }
     }
   }
 
@@ -301,7 +314,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     this.#seePhase();
     if (!block.decided) this.#reset();
     if (block.phase() === PHASE.FORWARD && block.tryBlock()) this.#announce();
+    this.#seePhase();
     if (block.phase() === PHASE.BLOCK) this.#stepBlock();
+    this.#seePhase();
     if (block.phase() < PHASE.TRANSFER) return;
     // Shares and queued calls are user code: at the stop point of another swap they have to wait.
     if (this.#stopPoint.active) {
@@ -336,10 +351,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
         this.#exchange.step(this);
       } else {
         // The last one may end in the midst of a turn, with synchronous calls on the stack: no time for a step.
-        open.whenNone(() => {
+        this.#whenNoneOpen = () => {
           this.#elapsed();
           this.stepLater();
-        });
+        };
+        // It may take hours: of a swap that is over nothing is kept until then.
+        open.whenNone(() => this.#whenNoneOpen?.());
       }
     });
   }
@@ -548,11 +565,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** If whoever passes ownership on is gone, does it in its place: in a turn of its own, for it runs user code. */
   takeOverHandOver(): void {
     const predecessor = this.block.handOverBy;
-    if (predecessor === undefined || this.#exchange.isLive(predecessor)) return;
+    if (predecessor === undefined || this.#exchange.members.has(predecessor)) return;
     setImmediate(() => {
-      this.#handOver(predecessor);
-      // Whoever reclaims waits to hear of it.
-      if (this.#isFinished) this.#exchange.finished(this);
+      if (this.#isFinished) return;
+      runGuarded(() => this.#handOver(predecessor));
+      this.#announce();
+      this.stepLater();
     });
   }
 
@@ -597,7 +615,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #hindranceInForward(): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
-    if (this.#hasElapsed || !this.#joined()) return { kind: 'nothing' };
+    if (this.#hasElapsed || !this.#resetDone) return { kind: 'nothing' };
     const { blockers, blocking, waitedForSince } = rcu.view();
     if (blocking === 0 && this.#openBefore !== undefined && this.#openBefore.count !== 0)
       return { kind: 'open calls', count: this.#openBefore.count };
@@ -644,13 +662,17 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       else this.#freezing.undo();
       this.#swing();
       // Calls made while the queue runs are appended to it: order is kept, and nothing is left when the loop ends.
-      this.#timeline.longestBlockMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
+      const blockedMs = this.#queue.run((method, args) => call(this.#finalRep(), method, args));
+      this.#timeline.longestBlockMs = Math.max(this.#timeline.longestBlockMs, blockedMs);
       if (completed) this.#keepSlot();
     } finally {
       // Whatever has gone wrong: nobody may wait for this processor.
       resetSlot(this.coid, this.sequence);
-      this.#end();
-      this.#exchange.finished(this);
+      // The next swap of the object must not begin to move what has not been adopted. Whoever hands it over says when.
+      if (!completed || this.block.isHandedOver) {
+        this.#end();
+        this.#exchange.finished(this);
+      }
     }
   }
 
@@ -689,7 +711,9 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #end(): void {
+    this.#seePhase();
     clearTimeout(this.#timer);
+    this.#whenNoneOpen = undefined;
     this.#isFinished = true;
     this.#resolveFinished();
   }

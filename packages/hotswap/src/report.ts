@@ -17,10 +17,10 @@ export interface PartReport {
   readonly part: Part;
   /** The processor that moved it. */
   readonly processor: number;
-  exportMs: number;
-  importMs: number;
+  readonly exportMs: number;
+  readonly importMs: number;
   /** Bytes copied, as far as the implementation, or what it exported, says. */
-  bytes: number;
+  readonly bytes: number;
 }
 
 /** What a processor saw of a swap. */

@@ -21,6 +21,7 @@ import {
   implementationOf,
   interfaceServedBy,
   members,
+  membersOf,
   reclaimRoot,
   repProcessors,
   rootView,
@@ -32,6 +33,7 @@ import {
   NegotiationError,
   SwapAbortedError,
   SwapDeadlineError,
+  SwapError,
   SwapInProgressError,
   SwapModuleError,
 } from './errors.ts';
@@ -76,7 +78,7 @@ const Mediator: Implementation<object, MediatorArgument> = defineImplementation<
 onAttach(() => {
   exchange().adopt = (mediator) => {
     // The swap of one that is gone: nobody awaits it.
-    new Initiation(mediator as MediatorRoot).report.catch(() => {});
+    new Initiation(mediator as MediatorRoot, undefined).report.catch(() => {});
   };
 });
 
@@ -142,7 +144,8 @@ async function swapAny(
       continue;
     }
     const started = await attempt.start(oldRoot, standing, implementation, options.argument);
-    if (started !== undefined) return new Initiation(started, options.signal).report;
+    const names = { from: standing.name, to: implementation.name };
+    if (started !== undefined) return new Initiation(started, names, options.signal).report;
     // Somebody else's swap came in between: its Mediator, or the object it has put here, is not what we negotiated with.
     if (options.ifInProgress !== 'queue') throw new SwapInProgressError(coid);
   }
@@ -212,10 +215,11 @@ class Attempt {
     loadedModules.set(processor, loaded);
     if (loaded.has(url)) return;
     try {
-      await this.#unlessAborted(processor.load(url, { deadlineMs: this.#leftMs }));
+      const waitedFor = `module ${url} on every processor`;
+      await this.#unlessAborted(processor.load(url, { deadlineMs: this.#leftMs }), waitedFor);
       loaded.add(url);
     } catch (cause) {
-      if (cause instanceof SwapAbortedError) throw cause;
+      if (cause instanceof SwapError) throw cause;
       if (cause instanceof DeadlineError) throw this.#late(`module ${url} on every processor`);
       const message = cause instanceof Error ? cause.message : String(cause);
       throw this.#moduleError(`${url} cannot be loaded on every processor: ${message}`, { cause });
@@ -316,7 +320,7 @@ class Attempt {
 
   /** Puts the Mediator before the object: from its first miss on, a processor's calls go through it. False if it has changed. */
   async #interpose(oldRoot: bigint, mediatorRoot: bigint, block: SwapBlock): Promise<boolean> {
-    const processor = currentProcessor();
+    let isInterposed = false;
     try {
       // Should it be given up before the lock is had: what is done then looks once more, before anything else.
       const locked = withEntryLocked(
@@ -326,15 +330,19 @@ class Attempt {
           if (entry.root !== oldRoot) return false;
           // A processor may hold a part of the object without ever having called it: a Rep that a transfer has made there.
           const concerned = new Set([...members(entry.touched), ...repProcessors(entry.root)]);
-          const participants = [...concerned].filter((number) => processor.isLive(number));
+          const participants = [...concerned].filter((number) => exchange().members.has(number));
           block.begin(entry.root, entry.sequence, participants);
           swingRoot(this.#coid, entry.root, mediatorRoot);
+          isInterposed = true;
           return true;
         },
         this.#leftMs,
+        ({ touched }) => membersOf(touched).every((number) => exchange().members.has(number)),
       );
       return await this.#unlessAborted(locked);
     } catch (error) {
+      // Given up in the very moment: whoever sees the swap through looks at the signal again.
+      if (isInterposed) return true;
       if (error instanceof DeadlineError) throw this.#late('misses on it to end');
       throw error;
     }

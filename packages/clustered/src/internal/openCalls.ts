@@ -15,8 +15,10 @@ export class OpenCalls {
   #transferable: OpenCalls | undefined;
 
   constructor(earlier?: OpenCalls) {
-    this.#earlier = earlier;
-    if (earlier !== undefined) this.#transferable = earlier.#transferable;
+    if (earlier === undefined) return;
+    // One on which nothing has begun adds nothing: exchanges that fail one after the other make no longer chain.
+    this.#earlier = earlier.#count === 0 ? earlier.#earlier : earlier;
+    this.#transferable = earlier.#transferable;
   }
 
   /** Calls that are open, those of earlier counts included, transferable ones not. */
@@ -233,7 +235,13 @@ export function countOpenIterator(
   asynchronous: boolean,
   around?: Around,
 ): unknown {
-  const iterator = isIterator(result) ? result : iteratorOf(result, asynchronous);
+  let iterator: AnyIterator<never> | undefined;
+  try {
+    iterator = isIterator(result) ? result : iteratorOf(result, asynchronous);
+  } catch (error) {
+    open.end();
+    throw error;
+  }
   if (iterator === undefined) {
     open.end();
     return result;

@@ -21,6 +21,7 @@ import { type PhaseName, SwapError, SwapProcessorGoneError, SwapStepError } from
 import type { Hindrance } from '../hindrance.ts';
 import type { ProcessorReport } from '../report.ts';
 import { Journal } from './journal.ts';
+import { Members } from './members.ts';
 import { StopPoint } from './stopPoint.ts';
 import { phaseName, type SwapBlock } from './swapBlock.ts';
 import { emptyReport } from './timeline.ts';
@@ -121,6 +122,7 @@ export class Exchange {
   adopt: (mediator: Participant) => void = () => {};
   readonly stopPoint: StopPoint;
   readonly journal: Journal;
+  readonly members: Members;
   readonly #processor: Processor;
   readonly #mediators = new Map<bigint, Participant>();
   /** The mediator of an object on this processor that was made last and has not finished. */
@@ -133,6 +135,7 @@ export class Exchange {
     this.#processor = processor;
     this.stopPoint = new StopPoint(processor);
     this.journal = new Journal(processor);
+    this.members = new Members(processor);
     processor.onSystemMessage(STEP, (_from, payload) => this.#step(payload as StepMessage));
     processor.onSystemMessage(FINISHED, (from, payload) => {
       const message = payload as FinishedMessage;
@@ -160,10 +163,12 @@ export class Exchange {
       for (const id of [...this.#questions.keys()]) this.#answered(id, undefined);
     });
     processor.onGone((number) => {
-      for (const mediator of [...this.#mediators.values()]) mediator.processorGone(number);
+      this.members.leave(number);
+      for (const mediator of [...this.#mediators.values()]) runGuarded(() => mediator.processorGone(number));
       if (processor.number === HOST)
         for (const block of this.journal.takeOver(number)) runGuarded(() => this.#adopt(block));
-      for (const initiator of [...this.#initiators.values()]) initiator.processorGone(number);
+      for (const initiator of [...this.#initiators.values()])
+        runGuarded(() => initiator.processorGone(number));
       for (const [id, { processor }] of [...this.#questions])
         if (processor === number) this.#answered(id, undefined);
     });
@@ -175,6 +180,8 @@ export class Exchange {
       const { id, views } = payload as Answer;
       this.#answered(id, views);
     });
+    // Every handler is there.
+    this.members.join();
   }
 
   // The dead
@@ -280,11 +287,6 @@ export class Exchange {
     return this.#mediators.get(swap);
   }
 
-  /** Whether a processor is there. */
-  isLive(number: number): boolean {
-    return this.#processor.isLive(number);
-  }
-
   /** Whether a processor's thread still runs: where nobody's event loop may have been told of its death. */
   isRunning(number: number): boolean {
     return this.#processor.isRunning(number);
@@ -312,7 +314,7 @@ export class Exchange {
   /** Tells every other processor concerned that there may be something to do. */
   announce(mediator: Participant): void {
     for (const number of mediator.block.interested()) {
-      if (number !== this.#processor.number) this.#postStep(number, mediator);
+      if (number !== this.#processor.number && this.members.has(number)) this.#postStep(number, mediator);
     }
   }
 
@@ -364,12 +366,16 @@ export class Exchange {
   #release(from: number, { swap, roots }: ReleaseMessage): void {
     const participant = this.#mediators.get(swap);
     const letGo = (): void => {
-      this.#mediators.delete(swap);
       // Threads of this moment may be in a call through the Mediator; a share that nobody waited for keeps its Roots.
       whenRootsUnused(roots, () => {
-        // The initiator's own views are the ones that reclaim.
-        if (from !== this.#processor.number) for (const root of roots) forgetRoot(root);
-        this.#processor.post(from, RELEASED, swap);
+        // In a turn of its own: cleaning up is the implementation's, and this may be a stop point.
+        setImmediate(() => {
+          if (this.#processor.closed) return;
+          this.#mediators.delete(swap);
+          // The initiator's own views are the ones that reclaim.
+          if (from !== this.#processor.number) for (const root of roots) forgetRoot(root);
+          this.#processor.post(from, RELEASED, swap);
+        });
       });
     };
     if (participant === undefined) {

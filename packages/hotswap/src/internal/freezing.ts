@@ -19,6 +19,7 @@ const NOT_FROZEN = Symbol('not frozen');
 
 export class Freezing {
   readonly #word: bigint;
+  #wasUnderWay = false;
   #state: 'running' | 'freezing' | 'frozen' | 'over' = 'running';
 
   constructor(word: bigint) {
@@ -35,8 +36,9 @@ export class Freezing {
     return this.#root().freeze !== undefined;
   }
 
+  /** Whether it is waited for, or was when it was undone. */
   get isUnderWay(): boolean {
-    return this.#state === 'freezing';
+    return this.#state === 'freezing' || this.#wasUnderWay;
   }
 
   /** Begins to stop it, the first time; `settled` is called in a later turn if that takes longer than this one. */
@@ -87,9 +89,12 @@ export class Freezing {
   /** After an abort. */
   undo(): void {
     const wasFrozen = this.#state === 'frozen';
+    this.#wasUnderWay = this.#state === 'freezing';
     this.#state = 'over';
+    // Elsewhere there may be no view of the Root, and none is wanted.
+    if (!wasFrozen) return;
     const root = this.#root();
-    if (!wasFrozen || root.thaw === undefined) return;
+    if (root.thaw === undefined) return;
     const thawed = thaw(root);
     if (isThenable(thawed)) this.#await(root, Promise.resolve(thawed));
   }

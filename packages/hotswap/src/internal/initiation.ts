@@ -4,14 +4,8 @@
  * It collects what the processors report, enforces the deadline, and says how the swap ended. Then, in the background, it has
  * the swap released everywhere and reclaims the Mediator and whichever object lost.
  */
-import {
-  discardRoot,
-  finishBeforeClose,
-  implementationOf,
-  reclaimRoot,
-  touchedProcessors,
-} from '@k42/clustered/interpose';
-import { currentProcessor, MachineClosedError } from '@k42/rcu';
+import { discardRoot, finishBeforeClose, reclaimRoot, touchedProcessors } from '@k42/clustered/interpose';
+import { currentProcessor, currentProcessorIfAny, MachineClosedError } from '@k42/rcu';
 import {
   type PhaseName,
   reviveSwapError,
@@ -30,14 +24,22 @@ import { now, phaseName } from './swapBlock.ts';
 /** How long a processor that waits for nothing may take to report an abort it has decided. */
 const REASON_MS = 1000;
 
+/** Names of the old and the new implementation. */
+export interface Names {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Of a swap that has been adopted the objects may be gone, and their names with them. */
+const UNKNOWN: Names = { from: '(unknown)', to: '(unknown)' };
+
 export class Initiation implements Initiator {
   readonly report: Promise<SwapReport>;
   readonly #reclaimed = Promise.withResolvers<void>();
   readonly #outcome = Promise.withResolvers<SwapReport>();
   readonly #mediator: MediatorRoot;
   readonly #word: bigint;
-  readonly #from: string;
-  readonly #to: string;
+  readonly #names: Names | undefined;
   readonly #reports = new Map<number, ProcessorReport>();
   readonly #gone = new Set<number>();
   readonly #timer: NodeJS.Timeout;
@@ -48,16 +50,15 @@ export class Initiation implements Initiator {
   #releasing: Set<number> | undefined;
   #loser = 0n;
 
-  constructor(mediator: MediatorRoot, signal?: AbortSignal) {
+  /** @param names of the implementations; none for a swap that has been adopted, of which nobody awaits a report */
+  constructor(mediator: MediatorRoot, names: Names | undefined, signal?: AbortSignal) {
     const { block } = mediator;
     this.#mediator = mediator;
     this.#word = mediator.context.rootWord;
-    // While it is interposed both are kept.
-    this.#from = implementationOf(block.oldRoot).name;
-    this.#to = implementationOf(block.newRoot).name;
+    this.#names = names;
     this.report = this.#outcome.promise;
     // Of a swap that has been adopted: those who died before.
-    for (const number of block.interested()) if (!exchange().isLive(number)) this.#gone.add(number);
+    for (const number of block.interested()) if (!exchange().members.has(number)) this.#gone.add(number);
     this.#timer = setTimeout(() => this.#deadline(), block.deadlineMs);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -139,10 +140,12 @@ export class Initiation implements Initiator {
   }
 
   #unexplained(): Error {
+    if (this.#gone.size === 0)
+      return new SwapDeadlineError(this.#mediator.coid, 'aborted', [], 'the reason why it was aborted');
     return new SwapProcessorGoneError(
       this.#mediator.coid,
       'aborted',
-      [...this.#gone][0] ?? -1,
+      [...this.#gone][0] as number,
       'deciding the swap',
     );
   }
@@ -167,7 +170,7 @@ export class Initiation implements Initiator {
   #publish(what: { event: 'begin' | 'end'; report?: SwapReport; error?: Error }): void {
     if (!channels.swap.hasSubscribers) return;
     const { coid, protocol, initiator } = this.#mediator.block;
-    channels.swap.publish({ coid, from: this.#from, to: this.#to, protocol, initiator, ...what });
+    channels.swap.publish({ coid, ...(this.#names ?? UNKNOWN), protocol, initiator, ...what });
   }
 
   #stopWaiting(): void {
@@ -182,8 +185,6 @@ export class Initiation implements Initiator {
     for (const number of block.interested())
       if (!this.#reports.has(number) && !this.#gone.has(number)) return;
     const completed = block.phase() === PHASE.COMPLETE;
-    // Whoever took over from a dead one says so by reporting again.
-    if (completed && !block.isHandedOver) return;
     this.#stopWaiting();
     this.#loser = completed ? block.oldRoot : block.newRoot;
     if (completed) this.#succeed();
@@ -206,8 +207,7 @@ export class Initiation implements Initiator {
     return new SwapReport(
       {
         coid: block.coid,
-        from: this.#from,
-        to: this.#to,
+        ...(this.#names ?? UNKNOWN),
         protocol: block.protocol,
         initiator: block.initiator,
         participants: block.joined(),
@@ -235,7 +235,8 @@ export class Initiation implements Initiator {
       ...block.joined(),
       processor.number,
     ];
-    this.#releasing = new Set(concerned.filter((number) => processor.isLive(number)));
+    const { members } = exchange();
+    this.#releasing = new Set(concerned.filter((number) => members.has(number)));
     for (const number of this.#releasing)
       exchange().askRelease(number, this.#word, [this.#word, this.#loser]);
   }
@@ -246,6 +247,7 @@ export class Initiation implements Initiator {
     exchange().over(this.#word);
     // In a turn of its own: what a Root does when it is reclaimed is user code, and this may be a stop point.
     setImmediate(() => {
+      if (currentProcessorIfAny() === undefined) return;
       // Of one that was adopted there is nothing to take out. What is not freed if this processor dies now, is lost.
       exchange().journal.remove(this.#word);
       reclaimRoot(this.#loser);

@@ -74,6 +74,7 @@ function runIn(mark: Mark, work: () => unknown, ended: () => void): unknown {
 }
 
 registerContextCarrier({
-  capture: () => (isMarked() ? true : undefined),
-  enter: <R>(_captured: unknown, call: () => R): R => runMarked(call, () => {}) as R,
+  capture: () => (isInShare() ? 'share' : isMarked() ? 'call' : undefined),
+  enter: <R>(captured: unknown, call: () => R): R =>
+    (captured === 'share' ? runShare(call) : runMarked(call, () => {})) as R,
 });

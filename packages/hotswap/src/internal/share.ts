@@ -20,9 +20,11 @@ import { STAGE } from './layout.ts';
 import { runShare } from './marks.ts';
 import { now, type SwapBlock } from './swapBlock.ts';
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
 interface Moving {
   readonly part: Part;
-  readonly report: PartReport;
+  readonly report: Writable<PartReport>;
   exported: unknown;
 }
 
@@ -133,7 +135,13 @@ export class Share {
     const moving: Moving[] = [];
     this.#moving = moving;
     return this.#all([...this.#claim()], (part) => {
-      const report: PartReport = { part, processor: this.#processor, exportMs: 0, importMs: 0, bytes: 0 };
+      const report: Writable<PartReport> = {
+        part,
+        processor: this.#processor,
+        exportMs: 0,
+        importMs: 0,
+        bytes: 0,
+      };
       const since = performance.now();
       const keep = (exported: unknown): void => {
         report.exportMs = performance.now() - since;

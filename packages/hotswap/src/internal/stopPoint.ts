@@ -7,7 +7,8 @@
  * system messages, so that steps of other swaps, and questions of calls in flight elsewhere, are answered.
  *
  * When the bound passes it withdraws and lets its event loop run. Stops have to overlap: each arrival tells the others,
- * which then stop too if they can, and the bound doubles with each stop that was in vain, up to the configured pause.
+ * which then stop too if they can, and the bound doubles with each stop that was in vain, up to the configured pause. Stops of one
+ * length begin at common moments.
  * Between two such stops the event loop gets at least half as long as the stop took, however many swaps want one: at most two
  * thirds of a processor's time are spent stopped in vain.
  *
@@ -147,14 +148,26 @@ export class StopPoint {
   /** Withdraws from every swap still in BLOCK; from here on this stop becomes ready in nothing more. */
   #withdrawAll(beganAt: number, except: Stoppable | undefined): void {
     this.#open = false;
+    const withdrawn: Stoppable[] = [];
     for (const participant of this.#ready) {
       if (participant === except || !participant.withdraw()) continue;
       this.#ready.delete(participant);
+      withdrawn.push(participant);
       const milliseconds = performance.now() - beganAt;
+      this.#nextStopAt = nextWindow(participant.pauseMs, milliseconds);
       participant.stopped(milliseconds, true);
-      this.#nextStopAt = performance.now() + milliseconds * RUN_PER_STOP;
-      // Sent away for another swap's sake, not for its own bound: nobody else will call it back.
-      if (except !== undefined) this.afterwards(participant);
     }
+    // Where the stop goes on for another swap's sake, the others' arrivals are not seen: nobody will call these back.
+    if (this.#ready.size !== 0) for (const participant of withdrawn) this.afterwards(participant);
   }
+}
+
+/**
+ * When to stop again after a stop that was in vain, with that bound, and lasted so long. Windows begin at whole multiples of
+ * their period in the time all processors share, so that stops of one bound coincide, whenever each of them first came.
+ */
+function nextWindow(pauseMs: number, milliseconds: number): number {
+  const period = pauseMs * (1 + RUN_PER_STOP);
+  const earliest = performance.timeOrigin + performance.now() + milliseconds * RUN_PER_STOP;
+  return Math.ceil(earliest / period) * period - performance.timeOrigin;
 }

@@ -10,7 +10,7 @@
  */
 
 import { bit, members } from '@k42/clustered/interpose';
-import type { MachineMemory } from '@k42/rcu';
+import { type MachineMemory, PROCESSORS_MAX } from '@k42/rcu';
 import type { PhaseName } from '../errors.ts';
 import {
   HANDED_OVER,
@@ -222,8 +222,15 @@ export class SwapBlock {
     return (this.#load() & bit(this.#me)) !== 0n;
   }
 
+  /** Participants. What begin() stored plainly is published by its store of the swap word, which comes before any look. */
   joined(): number[] {
-    return this.#processorsWith(OWN.JOINED);
+    const numbers: number[] = [];
+    for (let number = 0; number < PROCESSORS_MAX; number++) if (this.isJoined(number)) numbers.push(number);
+    return numbers;
+  }
+
+  isJoined(number: number): boolean {
+    return Atomics.load(this.#memory.i32, this.#own(number, OWN.JOINED)) === 1;
   }
 
   /** Participants whose untracked threads have not all gone. */
@@ -418,14 +425,6 @@ export class SwapBlock {
       else f64[this.#long + TIME.DECIDED] = now();
       return true;
     }
-  }
-
-  #processorsWith(field: number): number[] {
-    const numbers: number[] = [];
-    for (let number = 0; number < Number(PHASE_SHIFT); number++) {
-      if (Atomics.load(this.#memory.i32, this.#own(number, field)) === 1) numbers.push(number);
-    }
-    return numbers;
   }
 
   #load(): bigint {
