@@ -526,18 +526,25 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   #handOver(predecessor?: number): void {
     const { block } = this;
     if (!block.claimHandOver(predecessor)) return;
+    // They must not fail; should they, it is the process's.
     runGuarded(() => asSwappable(rootView(block.newRoot)).adopt?.());
     runGuarded(() => asSwappable(rootView(block.oldRoot)).relinquish?.());
     block.handedOver();
+    // The others finish only now.
+    this.#announce();
+    this.stepLater();
   }
 
   // The end
 
   /** Aborts the swap, unless it is decided; the first reason given counts. */
   abort(reason: unknown): void {
+    if (this.block.decided) return;
+    // Looking at it may run code of users: before the decision, which has to be made known at once.
+    const wire = errorToWire(reason);
     if (!this.block.tryAbort()) return;
     this.abortReason = reason;
-    this.abortedFor = errorToWire(reason);
+    this.abortedFor = wire;
     this.abortHasBegun();
   }
 
@@ -553,6 +560,8 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const { block } = this;
     if (block.decided) {
       if (block.phase() === PHASE.COMPLETE) this.takeOverHandOver();
+      // It may have died between deciding and saying so.
+      this.stepLater();
       return;
     }
     if (this.#isFinished) return;
@@ -568,15 +577,16 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (predecessor === undefined || this.#exchange.members.has(predecessor)) return;
     setImmediate(() => {
       if (this.#isFinished) return;
-      runGuarded(() => this.#handOver(predecessor));
-      this.#announce();
-      this.stepLater();
+      this.#handOver(predecessor);
     });
   }
 
   /** The initiator should have given up by now. */
   #deadline(): void {
-    if (this.block.decided) return;
+    if (this.block.decided) {
+      this.stepLater();
+      return;
+    }
     const phase = this.#phase();
     this.abort(new SwapDeadlineError(this.coid, phase, [this.hindrance(phase)]));
   }

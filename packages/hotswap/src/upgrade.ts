@@ -6,7 +6,8 @@
  * there is none left. When a swap fails, those that were swapped are swapped back.
  */
 import { type Coid, type Implementation, liveObjects, ObjectGoneError } from '@k42/clustered';
-import { K42Error } from '@k42/rcu';
+import { InvalidArgumentError, K42Error } from '@k42/rcu';
+import { SwapInProgressError } from './errors.ts';
 import type { SwapReport } from './report.ts';
 import { type ImplementationInModule, revert, type SwapOptions, swap } from './swap.ts';
 
@@ -42,14 +43,15 @@ export interface UpgradeOptions<A> extends Omit<SwapOptions<A>, 'ifInProgress' |
 
 /**
  * Swaps every live object of an implementation, given or by name, to another one; gives the reports, in no order. Every
- * processor's objects are found, whoever made them; one that somebody else is just swapping is left to them. `deadlineMs` and the other limits are those of each swap.
- * @throws UpgradeError: those that were swapped have been swapped back, but for those it names.
+ * processor's objects are found, whoever made them; one that somebody else is just swapping is left to them, also if that fails. `deadlineMs` and the other limits are those of each swap.
+ * @throws InvalidArgumentError; UpgradeError: those that were swapped have been swapped back, but for those it names.
  */
 export async function upgrade<T extends object, A = void>(
   from: Pick<Implementation<T, never>, 'name'>,
   to: Implementation<T, A> | ImplementationInModule,
   options: UpgradeOptions<A> = {},
 ): Promise<SwapReport[]> {
+  if (from.name === to.name) throw new InvalidArgumentError(`${to.name} cannot be upgraded to itself.`);
   const { argument, argumentToRevert, ...limits } = options;
   const reports: SwapReport[] = [];
   try {
@@ -61,13 +63,13 @@ export async function upgrade<T extends object, A = void>(
       await someAtATime(waiting, async ({ coid }) => {
         const swapOptions: SwapOptions<unknown> = {
           ...limits,
-          ifInProgress: 'queue',
           argument: argument?.(coid),
         };
         try {
           reports.push(await swap(coid as Coid<T>, to as Implementation<T, unknown>, swapOptions));
         } catch (error) {
-          if (!(error instanceof ObjectGoneError)) throw error;
+          // Whoever swaps it meanwhile says what it will be.
+          if (!(error instanceof ObjectGoneError || error instanceof SwapInProgressError)) throw error;
         }
       });
     }

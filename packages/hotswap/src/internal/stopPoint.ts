@@ -116,7 +116,7 @@ export class StopPoint {
   }
 
   #hold(first: Stoppable, beganAt: number): void {
-    const until = beganAt + first.pauseMs;
+    const until = beganAt + boundIn(first.pauseMs);
     this.#add(first);
     while (this.#ready.size !== 0) {
       // The bell is read before anything is looked at: what arrives in between ends the sleep below at once.
@@ -160,6 +160,12 @@ export class StopPoint {
     // Where the stop goes on for another swap's sake, the others' arrivals are not seen: nobody will call these back.
     if (this.#ready.size !== 0) for (const participant of withdrawn) this.afterwards(participant);
   }
+}
+
+/** How long a stop lasts that begins now: to the end of the window it falls into, so that the next ones coincide as well. */
+function boundIn(pauseMs: number): number {
+  const into = (performance.timeOrigin + performance.now()) % (pauseMs * (1 + RUN_PER_STOP));
+  return into < pauseMs / 2 ? pauseMs - into : pauseMs;
 }
 
 /**
