@@ -7,4 +7,11 @@ export default bundle([
   'src/dispatch.ts',
   'src/counter.ts',
   'src/objects.ts',
+  'src/swap.ts',
+  'src/swapApart.ts',
+  'src/swapPeers.ts',
+  'src/swapPeersWorker.ts',
+  'src/swapHttp.ts',
+  'src/swapHttpWorker.ts',
+  'src/swapHttpLoad.ts',
 ]);

@@ -66,6 +66,7 @@ test('--list and --help', async () => {
     'dispatch',
     'counter',
     'objects',
+    'swap',
     '',
   ]);
   const { status, out } = await bench('postmark', '--help');

@@ -110,6 +110,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   readonly #earlier: Participant | undefined;
   #stepping = false;
   #stepAgain = false;
+  #announcements = 0;
   #isFinished = false;
   #transferSeenAt: number | undefined;
   #nextLookAt = 0;
@@ -313,9 +314,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     const { block } = this;
     this.#seePhase();
     if (!block.decided) this.#reset();
-    if (block.phase() === PHASE.FORWARD && block.tryBlock()) this.#announce();
+    const opened = block.phase() === PHASE.FORWARD && block.tryBlock();
+    const announced = this.#announcements;
     this.#seePhase();
     if (block.phase() === PHASE.BLOCK) this.#stepBlock();
+    // Becoming ready tells the others as well, and of both at once.
+    if (opened && this.#announcements === announced) this.#announce();
     this.#seePhase();
     if (block.phase() < PHASE.TRANSFER) return;
     // Shares and queued calls are user code: at the stop point of another swap they have to wait.
@@ -441,6 +445,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #announce(): void {
+    this.#announcements++;
     this.#exchange.announce(this);
   }
 
@@ -450,9 +455,14 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   transfer(): void {
     const { block } = this;
     this.#noteTransfer();
+    const wasDone = this.#share.isDone;
     if (this.#takesPart()) this.#share.advance();
     if (block.tryCommit()) this.#committed();
-    else this.#lookAfterOthers();
+    else {
+      // Somebody else's share is the last one, and may be done by the time this is heard.
+      if (!wasDone && this.#share.isDone) this.#announce();
+      this.#lookAfterOthers();
+    }
   }
 
   /** While others' shares are waited for: whether they are late, or dead. */

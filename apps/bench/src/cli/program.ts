@@ -15,6 +15,7 @@ import { mainJob } from '../suites/mainJob.ts';
 import { objectsSuite } from '../suites/objects.ts';
 import { postmarkSuite } from '../suites/postmark.ts';
 import type { Outcome, Suite } from '../suites/suite.ts';
+import { swapSuite } from '../suites/swap.ts';
 import { openProgress, type ProgressDisplay } from './progress.ts';
 import { endOnSignals } from './temporary.ts';
 
@@ -26,6 +27,7 @@ const SUITES: readonly Suite[] = [
   dispatchSuite,
   counterSuite,
   objectsSuite,
+  swapSuite,
 ];
 
 /** @param args what follows the program's name; the exit status */

@@ -37,9 +37,8 @@ export const STRIPE = {
   /** The same for bucket arrays. */
   GROWN: 8,
   SHED: 9,
-  /** Constants of the table, in its first stripe only: where its hashes start from, and 64 bits of `maxBytes`. */
+  /** A constant of the table, in its first stripe only: where its hashes start from. */
   SEED: 12,
-  MAX: 14,
 } as const;
 
 export const BUDGET_UNIT_BYTES = 8;
@@ -62,8 +61,7 @@ export const BUCKETS_LOG2_MAX: number = BUCKETS_LOG2_MIN + 15;
 function assertLayout(holds: boolean, what: string): void {
   if (!holds) throw new Error(`@k42/clustered layout: ${what}`);
 }
-assertLayout(STRIPE.MAX + 2 <= LINE_WORDS, 'a stripe fits in its cache line');
-assertLayout(STRIPE.MAX % 2 === 0, 'a 64-bit word is aligned');
+assertLayout(STRIPE.SEED + 1 <= LINE_WORDS, 'a stripe fits in its cache line');
 assertLayout(ENTRY_HEADER_BYTES >= (ENTRY.VALUE_BYTES + 1) * 4, 'the key comes behind the words');
 assertLayout(ENTRY_HEADER_BYTES % 2 === 0, 'keys of two bytes to a character are aligned');
 assertLayout(4 << BUCKETS_LOG2_MIN === LINE_BYTES, 'the smallest bucket array fills a cache line');

@@ -72,31 +72,34 @@ export class ByteTable {
   readonly #seed: number;
   readonly #maxBytes: number;
 
-  /** The table at a byte offset, as one processor sees it. Nothing of the table itself is in the heap. */
-  constructor(memory: MachineMemory, offset: number, heap: Heap) {
+  /**
+   * The table at a byte offset, as one processor sees it. Nothing of the table itself is in the heap. How much it may hold is
+   * its owner's business, and may be another after it has been handed on: `maxBytes`, for all who write it at one time.
+   */
+  constructor(
+    memory: MachineMemory,
+    offset: number,
+    heap: Heap,
+    maxBytes: number = Number.POSITIVE_INFINITY,
+  ) {
     this.#memory = memory;
     this.#words = memory.i32;
     this.#heap = heap;
     this.#keys = new KeyStore(memory.buffer);
     this.#offset = offset;
-    // Plain: constants, written before anybody else knew the table.
+    this.#maxBytes = maxBytes;
+    // Plain: a constant, written before anybody else knew the table.
     this.#seed = memory.i32[offset / 4 + STRIPE.SEED] as number;
-    this.#maxBytes = memory.f64[(offset / 4 + STRIPE.MAX) / 2] as number;
   }
 
-  /**
-   * Makes an empty table and gives its byte offset. `maxBytes` may be infinite; hashes start from `seed`.
-   * @throws OutOfMachineMemoryError
-   */
+  /** Makes an empty table and gives its byte offset. Hashes start from `seed`. @throws OutOfMachineMemoryError */
   static create(
     memory: MachineMemory,
     heap: Heap,
-    maxBytes: number,
     seed: number = Math.floor(Math.random() * 2 ** 32),
   ): number {
     const offset = heap.allocate(TABLE_BYTES);
     memory.i32[offset / 4 + STRIPE.SEED] = seed;
-    memory.f64[(offset / 4 + STRIPE.MAX) / 2] = maxBytes;
     return offset;
   }
 

@@ -23,16 +23,34 @@
  * ## Death
  * A processor may be terminated in the middle of anything here. The table is whole all the same, the next one who wants the lock
  * has it repaired (`ByteTable.repair`), and the change that was under way has been made or not.
+ *
+ * ## Swapping
+ * The table goes over by reference (`internal/byteMapState.ts`): what is in it is not touched. Since the implementations lock
+ * it differently, the old one sees to it, before it shows it to the new one, that nobody who died in a change has left anything
+ * to repair: it takes each of its locks once. Other implementations of the interface, which cannot know the table, are served by
+ * value (`internal/byteMapTransfer.ts`).
  */
 import { currentProcessor, InvalidArgumentError, Mutex, RwLock } from '@k42/rcu';
 import { defineImplementation, type Implementation } from '../implementations.ts';
 import { defineInterface, type Interface } from '../interfaces.ts';
 import { ByteCache, type Cached } from '../internal/byteCache.ts';
 import type { Key } from '../internal/byteKeys.ts';
-import { LINE_BYTES, STRIPE, STRIPES } from '../internal/byteLayout.ts';
-import { ByteTable } from '../internal/byteTable.ts';
+import { STRIPE, STRIPES } from '../internal/byteLayout.ts';
+import {
+  cacheBytesOf,
+  giveTable,
+  initialiseState,
+  ownTable,
+  reclaimTable,
+  STATE_BYTES,
+  tableOf,
+} from '../internal/byteMapState.ts';
+import { exportMap, importMap, MAP_PROTOCOLS, mapBytes } from '../internal/byteMapTransfer.ts';
+import type { ByteTable } from '../internal/byteTable.ts';
 import type { RootContext } from '../root.ts';
+import { DistributedRoot, SharedRoot } from '../roots.ts';
 import { ByteMapContendedError } from './errors.ts';
+import { carriesState, type Part } from './parts.ts';
 
 /**
  * A map from strings to bytes. Keys are any strings of at most 8192 characters (UTF-16 code units), values have at most 2^30
@@ -98,53 +116,25 @@ export interface DistributedByteMapOptions extends ByteMapOptions {
   readonly cacheBytes?: number;
 }
 
-const CACHE_BYTES = 2 ** 20;
 const UPDATE_TRIES = 1000;
 /** Well within what a 32-bit word can say. */
 const VALUE_BYTES_MAX = 2 ** 30;
-
-/** First line of the state, in both implementations. */
-const STATE = {
-  /** 32 bits: line number of the table. A hand-over by reference makes it 0: then there is nothing to reclaim. */
-  TABLE: 0,
-  /** 64 bits. */
-  CACHE_BYTES: 2,
-} as const;
-
-function initialise(context: RootContext, { maxBytes, cacheBytes }: DistributedByteMapOptions = {}): void {
-  const { memory, stateOffset } = context;
-  checkBytes('maxBytes', maxBytes);
-  checkBytes('cacheBytes', cacheBytes);
-  const table = ByteTable.create(memory, context, maxBytes ?? Number.POSITIVE_INFINITY);
-  // Plain: nobody else has the object yet.
-  memory.f64[(stateOffset / 4 + STATE.CACHE_BYTES) / 2] = cacheBytes ?? CACHE_BYTES;
-  memory.i32[stateOffset / 4 + STATE.TABLE] = table / LINE_BYTES;
-}
-
-function checkBytes(what: string, bytes: number | undefined): void {
-  if (bytes !== undefined && !(bytes >= 0))
-    throw new InvalidArgumentError(`${what} is a number of bytes, 0 or more, not ${bytes}.`);
-}
-
-/** The table of an object; undefined if it has handed it over. */
-function tableOf(context: RootContext): ByteTable | undefined {
-  const line = context.memory.i32[context.stateOffset / 4 + STATE.TABLE] as number;
-  return line === 0 ? undefined : new ByteTable(context.memory, line * LINE_BYTES, context);
-}
+/** While a swap stands still for it. Nobody holds a lock then but the dead, who are known to be. */
+const WHOLE_DEADLINE_MS = 500;
 
 /** What the two implementations have in common: everything but how they lock. */
 abstract class ByteMapRep implements ByteMap {
   protected readonly table: ByteTable;
 
   constructor(context: RootContext) {
-    const table = tableOf(context);
-    if (table === undefined) throw new InvalidArgumentError('This byte map has handed its table over.');
-    this.table = table;
+    this.table = tableOf(context);
   }
 
   /** Runs a function with a stripe held, for reading or for writing. */
   protected abstract reading<R>(stripe: number, read: () => R): R;
   protected abstract writing<R>(stripe: number, write: () => R): R;
+  /** Repairs what the dead have left, while nobody calls. @throws LockDeadlineError, OwnerDiedError */
+  abstract makeWhole(): void;
 
   get(text: string): Uint8Array | undefined {
     return this.#read(text);
@@ -231,7 +221,7 @@ class SharedByteMapRep extends ByteMapRep {
     super(context);
     this.#lock = new RwLock(
       context.memory.i32,
-      (context.stateOffset + LINE_BYTES) / 4,
+      (context.stateOffset + STATE_BYTES) / 4,
       currentProcessor().owner,
       {
         name: 'the lock of a byte map',
@@ -250,6 +240,11 @@ class SharedByteMapRep extends ByteMapRep {
   protected override writing<R>(_stripe: number, write: () => R): R {
     return this.#lock.withWrite(write);
   }
+
+  override makeWhole(): void {
+    this.#lock.writeLock(WHOLE_DEADLINE_MS);
+    this.#lock.writeUnlock();
+  }
 }
 
 class DistributedByteMapRep extends ByteMapRep {
@@ -260,8 +255,7 @@ class DistributedByteMapRep extends ByteMapRep {
   constructor(context: RootContext) {
     super(context);
     this.#context = context;
-    const { memory, stateOffset } = context;
-    this.#cache = new ByteCache(memory.f64[(stateOffset / 4 + STATE.CACHE_BYTES) / 2] as number);
+    this.#cache = new ByteCache(cacheBytesOf(context));
   }
 
   override get(text: string): Uint8Array | undefined {
@@ -306,6 +300,14 @@ class DistributedByteMapRep extends ByteMapRep {
     return this.#lockOf(stripe).withLock(write);
   }
 
+  override makeWhole(): void {
+    for (let index = 0; index < STRIPES; index++) {
+      const lock = this.#lockOf(this.table.stripeAt(index));
+      lock.lock(WHOLE_DEADLINE_MS);
+      lock.unlock();
+    }
+  }
+
   #lockOf(stripe: number): Mutex {
     let lock = this.#locks.get(stripe);
     if (lock === undefined) {
@@ -319,8 +321,72 @@ class DistributedByteMapRep extends ByteMapRep {
   }
 }
 
-function reclaim(context: RootContext): void {
-  tableOf(context)?.dispose();
+class SharedByteMapRoot extends SharedRoot<ByteMap> {
+  static readonly exports: readonly string[] = MAP_PROTOCOLS;
+  static readonly imports: readonly string[] = MAP_PROTOCOLS;
+
+  protected override createRep(): ByteMap {
+    return new SharedByteMapRep(this.context);
+  }
+
+  exportPart(protocol: string, part: Part): unknown {
+    if (!carriesState(part)) return undefined;
+    return exportMap(new SharedByteMapRep(this.context), this.context, protocol);
+  }
+
+  importPart(protocol: string, _part: Part, exported: unknown): void {
+    importMap(() => new SharedByteMapRep(this.context), this.context, protocol, exported);
+  }
+
+  bytesOf(protocol: string, _part: Part, exported: unknown): number {
+    return mapBytes(protocol, exported);
+  }
+
+  adopt(): void {
+    ownTable(this.context);
+  }
+
+  relinquish(): void {
+    giveTable(this.context);
+  }
+
+  override reclaim(): void {
+    reclaimTable(this.context);
+  }
+}
+
+class DistributedByteMapRoot extends DistributedRoot<ByteMap> {
+  static readonly exports: readonly string[] = MAP_PROTOCOLS;
+  static readonly imports: readonly string[] = MAP_PROTOCOLS;
+
+  protected override createRep(): ByteMap {
+    return new DistributedByteMapRep(this.context);
+  }
+
+  exportPart(protocol: string, part: Part): unknown {
+    if (!carriesState(part)) return undefined;
+    return exportMap(new DistributedByteMapRep(this.context), this.context, protocol);
+  }
+
+  importPart(protocol: string, _part: Part, exported: unknown): void {
+    importMap(() => new DistributedByteMapRep(this.context), this.context, protocol, exported);
+  }
+
+  bytesOf(protocol: string, _part: Part, exported: unknown): number {
+    return mapBytes(protocol, exported);
+  }
+
+  adopt(): void {
+    ownTable(this.context);
+  }
+
+  relinquish(): void {
+    giveTable(this.context);
+  }
+
+  override reclaim(): void {
+    reclaimTable(this.context);
+  }
 }
 
 /** One reader-writer lock over all: for few processors, or many writes. */
@@ -331,11 +397,9 @@ export const SharedByteMap: Implementation<ByteMap, ByteMapOptions | undefined> 
   name: 'k42/byte-map-shared@1',
   interface: ByteMap,
   module: import.meta.url,
-  distribution: 'shared',
-  Rep: SharedByteMapRep,
-  stateBytes: LINE_BYTES + RwLock.BYTES,
-  initialise,
-  reclaim,
+  Root: SharedByteMapRoot,
+  stateBytes: STATE_BYTES + RwLock.BYTES,
+  initialise: initialiseState,
 });
 
 /** Locks by stripe and private caches: for many processors that mostly read. */
@@ -344,9 +408,7 @@ export const DistributedByteMap: Implementation<ByteMap, DistributedByteMapOptio
     name: 'k42/byte-map-distributed@1',
     interface: ByteMap,
     module: import.meta.url,
-    distribution: 'distributed',
-    Rep: DistributedByteMapRep,
-    stateBytes: LINE_BYTES,
-    initialise,
-    reclaim,
+    Root: DistributedByteMapRoot,
+    stateBytes: STATE_BYTES,
+    initialise: initialiseState,
   });

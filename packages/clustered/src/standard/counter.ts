@@ -22,11 +22,17 @@
  *
  * *Departure and death.* A share stays when its processor goes, and so does its report; who has the number next goes on from
  * the share. A processor killed between the two stores has counted and not reported: a difference like any other.
+ *
+ * ## Swapping
+ * When a counter is swapped nobody calls it, and whoever moves the state has seen the last stores of all: the value is exact,
+ * and is all there is to move. The new counter begins with it.
  */
 import { InvalidArgumentError, PROCESSORS_MAX } from '@k42/rcu';
 import { defineImplementation, type Implementation } from '../implementations.ts';
 import { defineInterface, type Interface } from '../interfaces.ts';
 import type { RootContext } from '../root.ts';
+import { DistributedRoot, SharedRoot } from '../roots.ts';
+import { carriesState, type Part } from './parts.ts';
 
 /** A counter of whole numbers, exact as long as no value, and no processor's part of it, is beyond 2^53. */
 export interface Counter {
@@ -52,7 +58,7 @@ export const Counter: Interface<Counter> = defineInterface<Counter>('k42/counter
 });
 
 export interface CounterOptions {
-  /** What it begins with. Default 0. */
+  /** What it begins with, unless it takes the place of another counter. Default 0. */
   readonly start?: number;
 }
 
@@ -69,13 +75,48 @@ function checkWhole(what: string, value: number): void {
     throw new InvalidArgumentError(`${what} is a whole number of at most 2^53 - 1, not ${value}.`);
 }
 
+function checkBatch(batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1 || batch > BATCH_MAX)
+    throw new InvalidArgumentError(`batch is a whole number from 1 to ${BATCH_MAX}, not ${batch}.`);
+}
+
+/** 64-bit words of the state. */
+const STATE = {
+  /** Shared: the value, an integer. Distributed: what the counter began with, a float. */
+  VALUE: 0,
+  /** A float; 0: the default. The shared counter has no use for it. */
+  BATCH: 1,
+  /** Distributed, on lines of their own: a report per processor number. */
+  REPORTS: 8,
+} as const;
+
+const TOTAL = 'k42/counter-total@1';
+
+/** What goes over in a swap. */
+interface Total {
+  readonly total: number;
+  readonly batch?: number | undefined;
+}
+
+function batchOf({ memory, stateOffset }: RootContext): number | undefined {
+  const batch = memory.f64[stateOffset / 8 + STATE.BATCH] as number;
+  return batch === 0 ? undefined : batch;
+}
+
+/** Takes over what no argument has said. Plain: nobody else has the object yet. */
+function takeBatch(context: RootContext, batch: number | undefined): void {
+  if (batch === undefined || batchOf(context) !== undefined) return;
+  checkBatch(batch);
+  context.memory.f64[context.stateOffset / 8 + STATE.BATCH] = batch;
+}
+
 class SharedCounterRep implements Counter {
   readonly #words: BigInt64Array;
   readonly #at: number;
 
   constructor({ memory, stateOffset }: RootContext) {
     this.#words = memory.i64;
-    this.#at = stateOffset / 8;
+    this.#at = stateOffset / 8 + STATE.VALUE;
   }
 
   inc(): void {
@@ -102,6 +143,28 @@ class SharedCounterRep implements Counter {
   }
 }
 
+class SharedCounterRoot extends SharedRoot<Counter> {
+  static readonly exports: readonly string[] = [TOTAL];
+  static readonly imports: readonly string[] = [TOTAL];
+
+  protected override createRep(): Counter {
+    return new SharedCounterRep(this.context);
+  }
+
+  exportPart(_protocol: string, part: Part): Total | undefined {
+    if (!carriesState(part)) return undefined;
+    return { total: new SharedCounterRep(this.context).value(), batch: batchOf(this.context) };
+  }
+
+  importPart(_protocol: string, _part: Part, { total, batch }: Total): void {
+    checkWhole('A total', total);
+    const { memory, stateOffset } = this.context;
+    takeBatch(this.context, batch);
+    // Plain: whoever calls it next has seen the swap decided.
+    memory.i64[stateOffset / 8 + STATE.VALUE] = BigInt(total);
+  }
+}
+
 /** One word all processors add to: exact at any time, for counts that are read often and seldom change. */
 export const SharedCounter: Implementation<Counter, CounterOptions | undefined> = defineImplementation<
   Counter,
@@ -110,18 +173,23 @@ export const SharedCounter: Implementation<Counter, CounterOptions | undefined> 
   name: 'k42/counter-shared@1',
   interface: Counter,
   module: import.meta.url,
-  distribution: 'shared',
-  Rep: SharedCounterRep,
-  stateBytes: 8,
+  Root: SharedCounterRoot,
+  stateBytes: (STATE.BATCH + 1) * 8,
   initialise: ({ memory, stateOffset }, { start = 0 } = {}) => {
     checkWhole('start', start);
     // Plain: nobody else has the object yet.
-    memory.i64[stateOffset / 8] = BigInt(start);
+    memory.i64[stateOffset / 8 + STATE.VALUE] = BigInt(start);
   },
 });
 
-/** 64-bit words of the state: constants on a line of their own, then a report per processor number. */
-const STATE = { START: 0, BATCH: 1, REPORTS: 8 } as const;
+/** The value of a distributed counter. */
+function sumOf(context: RootContext): number {
+  const words = context.memory.f64;
+  let sum = words[context.stateOffset / 8 + STATE.VALUE] as number;
+  // Plain: see the header.
+  for (const offset of context.shareOffsets()) sum += words[offset / 8] as number;
+  return sum;
+}
 
 class DistributedCounterRep implements Counter {
   readonly #context: RootContext;
@@ -143,8 +211,8 @@ class DistributedCounterRep implements Counter {
     this.#words = words;
     this.#share = shareOffset / 8;
     this.#report = state + STATE.REPORTS + processor;
-    this.#start = words[state + STATE.START] as number;
-    this.#batch = words[state + STATE.BATCH] as number;
+    this.#start = words[state + STATE.VALUE] as number;
+    this.#batch = batchOf(context) ?? BATCH;
     // Plain: a predecessor of our number, if there was one, is gone. Where it has not reported, we do.
     this.#base = words[this.#share] as number;
     this.#low = 0;
@@ -181,11 +249,7 @@ class DistributedCounterRep implements Counter {
   }
 
   value(): number {
-    const words = this.#words;
-    let sum = this.#start;
-    // Plain: see the header.
-    for (const offset of this.#context.shareOffsets()) sum += words[offset / 8] as number;
-    return sum;
+    return sumOf(this.#context);
   }
 
   approximate(): number {
@@ -205,22 +269,42 @@ class DistributedCounterRep implements Counter {
   }
 }
 
+class DistributedCounterRoot extends DistributedRoot<Counter> {
+  static readonly exports: readonly string[] = [TOTAL];
+  static readonly imports: readonly string[] = [TOTAL];
+
+  protected override createRep(): Counter {
+    return new DistributedCounterRep(this.context);
+  }
+
+  exportPart(_protocol: string, part: Part): Total | undefined {
+    if (!carriesState(part)) return undefined;
+    return { total: sumOf(this.context), batch: batchOf(this.context) };
+  }
+
+  importPart(_protocol: string, _part: Part, { total, batch }: Total): void {
+    checkWhole('A total', total);
+    const { memory, stateOffset } = this.context;
+    takeBatch(this.context, batch);
+    // Plain: whoever calls it next has seen the swap decided. No share is made before.
+    memory.f64[stateOffset / 8 + STATE.VALUE] = total;
+  }
+}
+
 /** A word per processor: counting costs no atomic operation, reading is adding up. */
 export const DistributedCounter: Implementation<Counter, DistributedCounterOptions | undefined> =
   defineImplementation<Counter, DistributedCounterOptions | undefined>({
     name: 'k42/counter-distributed@1',
     interface: Counter,
     module: import.meta.url,
-    distribution: 'distributed',
-    Rep: DistributedCounterRep,
+    Root: DistributedCounterRoot,
     stateBytes: (STATE.REPORTS + PROCESSORS_MAX) * 8,
     shareBytes: 8,
-    initialise: ({ memory, stateOffset }, { start = 0, batch = BATCH } = {}) => {
+    initialise: ({ memory, stateOffset }, { start = 0, batch } = {}) => {
       checkWhole('start', start);
-      if (!Number.isInteger(batch) || batch < 1 || batch > BATCH_MAX)
-        throw new InvalidArgumentError(`batch is a whole number from 1 to ${BATCH_MAX}, not ${batch}.`);
+      if (batch !== undefined) checkBatch(batch);
       // Plain: nobody else has the object yet.
-      memory.f64[stateOffset / 8 + STATE.START] = start;
-      memory.f64[stateOffset / 8 + STATE.BATCH] = batch;
+      memory.f64[stateOffset / 8 + STATE.VALUE] = start;
+      memory.f64[stateOffset / 8 + STATE.BATCH] = batch ?? 0;
     },
   });

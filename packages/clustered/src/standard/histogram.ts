@@ -20,13 +20,34 @@
  * ## Death
  * Recording a value is several stores. A processor killed between them leaves a value counted that is not in the sum: sum and
  * mean, minimum and maximum are off by that one value, for good.
+ *
+ * ## Swapping
+ * What is in all sets together goes over by value into one set of the new histogram, and the range with it: without an
+ * argument that says otherwise the new one has the range of the old one and nothing is lost. Where the argument says
+ * otherwise, values go into the new buckets as the middles of their old ones. Therefore a set is a block of its own: its size
+ * is not known before the state comes.
  */
 import { InvalidArgumentError } from '@k42/rcu';
 import { defineImplementation, type Implementation } from '../implementations.ts';
 import { defineInterface, type Interface } from '../interfaces.ts';
 import { Buckets, checkRange, type HistogramRange } from '../internal/histogramBuckets.ts';
+import {
+  type Contents,
+  type Counts,
+  checkRecorded,
+  contentsOf,
+  fillSet,
+  findSet,
+  freeSet,
+  isSameRange,
+  makeSet,
+  type Recorded,
+  SET,
+} from '../internal/histogramSet.ts';
 import type { RootContext } from '../root.ts';
+import { DistributedRoot, SharedRoot } from '../roots.ts';
 import { UnrecordableValueError } from './errors.ts';
+import { carriesState, type Part } from './parts.ts';
 
 /** Values from `from` (inclusive) to `to`. */
 export interface HistogramBucket {
@@ -88,45 +109,54 @@ export type HistogramOptions = Partial<HistogramRange>;
 
 const DEFAULTS: HistogramRange = { lowest: 1, highest: 2 ** 42, digits: 2 };
 
-function rangeOf(options: HistogramOptions | undefined): HistogramRange {
+/** 64-bit words of the state: the range, and in 32 bits each what is said of it below. */
+const STATE = { LOWEST: 0, HIGHEST: 1, DIGITS: 2, WORDS: 4 } as const;
+const HALF = {
+  /** Which of the three the argument has given, as bits: a swap leaves them alone. */
+  GIVEN: 6,
+  /** Shared: leads to the set. */
+  SET: 7,
+} as const;
+/** A share is a word that leads to the set. */
+const SHARE_BYTES = 4;
+
+const CONTENTS = 'k42/histogram-contents@1';
+
+const SETTINGS = [
+  { option: 'lowest', word: STATE.LOWEST },
+  { option: 'highest', word: STATE.HIGHEST },
+  { option: 'digits', word: STATE.DIGITS },
+] as const;
+
+function initialise({ memory, stateOffset }: RootContext, options: HistogramOptions | undefined): void {
   const range = { ...DEFAULTS, ...options };
+  checkRange(range);
+  let given = 0;
+  // Plain: nobody else has the object yet.
+  for (const [index, { option, word }] of SETTINGS.entries()) {
+    memory.f64[stateOffset / 8 + word] = range[option];
+    if (options?.[option] !== undefined) given |= 1 << index;
+  }
+  memory.i32[stateOffset / 4 + HALF.GIVEN] = given;
+}
+
+function rangeOf({ memory, stateOffset }: RootContext): HistogramRange {
+  const word = (at: number): number => memory.f64[stateOffset / 8 + at] as number;
+  return { lowest: word(STATE.LOWEST), highest: word(STATE.HIGHEST), digits: word(STATE.DIGITS) };
+}
+
+/** The range of an object that takes over another's: what its argument has not given is the other's. @throws InvalidArgumentError */
+function rangeAfter({ memory, stateOffset }: RootContext, before: HistogramRange): HistogramRange {
+  const given = memory.i32[stateOffset / 4 + HALF.GIVEN] as number;
+  const range = { ...before };
+  for (const [index, { option, word }] of SETTINGS.entries())
+    if ((given & (1 << index)) !== 0) range[option] = memory.f64[stateOffset / 8 + word] as number;
   checkRange(range);
   return range;
 }
 
-/** 64-bit words of the state: the range. In the shared implementation the set follows. */
-const STATE = { LOWEST: 0, HIGHEST: 1, DIGITS: 2, WORDS: 8 } as const;
-/** 64-bit words of a set. READY (32 bits): the others have their first values. Counts follow on a line of their own. */
-const SET = { READY: 0, MIN: 1, MAX: 2, SUM: 3, COUNTS: 8 } as const;
-
-function setBytes(range: HistogramRange): number {
-  return (SET.COUNTS + new Buckets(range).length) * 8;
-}
-
-function initialiseState({ memory, stateOffset }: RootContext, options: HistogramOptions | undefined): void {
-  const { lowest, highest, digits } = rangeOf(options);
-  const state = stateOffset / 8;
-  // Plain: nobody else has the object yet.
-  memory.f64[state + STATE.LOWEST] = lowest;
-  memory.f64[state + STATE.HIGHEST] = highest;
-  memory.f64[state + STATE.DIGITS] = digits;
-}
-
-/** Makes a zeroed set one of no values, if it is not one already. Its owner does. */
-function initialiseSet({ memory }: RootContext, set: number): void {
-  if (memory.i32[(set + SET.READY) * 2] === 1) return;
-  memory.f64[set + SET.MIN] = Number.POSITIVE_INFINITY;
-  // Pairs with the load in #merge(): whoever sees the set ready does not take a 0 for a minimum.
-  Atomics.store(memory.i32, (set + SET.READY) * 2, 1);
-}
-
-/** All sets together. */
-interface Merged {
-  readonly counts: Float64Array;
-  readonly count: number;
-  readonly sum: number;
-  readonly min: number;
-  readonly max: number;
+function setRange({ memory, stateOffset }: RootContext, range: HistogramRange): void {
+  for (const { option, word } of SETTINGS) memory.f64[stateOffset / 8 + word] = range[option];
 }
 
 /** What both implementations read in the same way. */
@@ -135,46 +165,37 @@ abstract class HistogramRep implements Histogram {
   protected readonly buckets: Buckets;
 
   constructor(context: RootContext) {
-    const { memory, stateOffset } = context;
-    const word = (field: number): number => memory.f64[stateOffset / 8 + field] as number;
     this.context = context;
-    this.buckets = new Buckets({
-      lowest: word(STATE.LOWEST),
-      highest: word(STATE.HIGHEST),
-      digits: word(STATE.DIGITS),
-    });
+    this.buckets = new Buckets(rangeOf(context));
   }
 
   abstract record(value: number): void;
-  /** Word indices of all sets. */
-  protected abstract sets(): number[];
-  /** A count, by its word index. */
-  protected abstract countAt(word: number): number;
+  protected abstract contents(): Contents;
 
   count(): number {
-    return this.#merge().count;
+    return this.contents().count;
   }
 
   sum(): number {
-    return this.#merge().sum;
+    return this.contents().sum;
   }
 
   min(): number {
-    return this.#merge().min;
+    return this.contents().min;
   }
 
   max(): number {
-    return this.#merge().max;
+    return this.contents().max;
   }
 
   mean(): number {
-    const { sum, count } = this.#merge();
+    const { sum, count } = this.contents();
     return sum / count;
   }
 
   quantile(q: number): number {
     if (!(q >= 0 && q <= 1)) throw new InvalidArgumentError(`A quantile is from 0 to 1, not ${q}.`);
-    const { counts, count, min, max } = this.#merge();
+    const { counts, count, min, max } = this.contents();
     if (q === 0 || count === 0) return min;
     // A hair less: 0.07 · 100 is a little above 7 and means the seventh.
     const rank = Math.ceil(q * count * (1 - Number.EPSILON));
@@ -185,7 +206,7 @@ abstract class HistogramRep implements Histogram {
   }
 
   snapshot(): HistogramSnapshot {
-    const { counts, ...rest } = this.#merge();
+    const { counts, ...rest } = this.contents();
     const { overflow } = this.buckets;
     const buckets: HistogramBucket[] = [];
     for (let index = 0; index < overflow; index++) {
@@ -194,31 +215,6 @@ abstract class HistogramRep implements Histogram {
         buckets.push({ from: this.buckets.from(index), to: this.buckets.from(index + 1), count });
     }
     return { ...rest, mean: rest.sum / rest.count, overflow: counts[overflow] as number, buckets };
-  }
-
-  #merge(): Merged {
-    const { i32, f64 } = this.context.memory;
-    const counts = new Float64Array(this.buckets.length);
-    let count = 0;
-    let sum = 0;
-    let min = Number.POSITIVE_INFINITY;
-    let max = Number.NEGATIVE_INFINITY;
-    for (const set of this.sets()) {
-      // Pairs with the store in initialiseSet().
-      if (Atomics.load(i32, (set + SET.READY) * 2) === 0) continue;
-      for (let index = 0; index < counts.length; index++) {
-        const more = this.countAt(set + SET.COUNTS + index);
-        counts[index] = (counts[index] as number) + more;
-        count += more;
-      }
-      // Plain, in both implementations: what happened before is seen, what goes on may be seen late.
-      sum += f64[set + SET.SUM] as number;
-      min = Math.min(min, f64[set + SET.MIN] as number);
-      max = Math.max(max, f64[set + SET.MAX] as number);
-    }
-    return count === 0
-      ? { counts, count, sum, min: Number.NaN, max: Number.NaN }
-      : { counts, count, sum, min, max };
   }
 }
 
@@ -229,12 +225,34 @@ function checkValue(value: number): void {
 const float: Float64Array = new Float64Array(1);
 const bits: BigInt64Array = new BigInt64Array(float.buffer);
 
+const integers: Counts = {
+  load: ({ memory }, word) => Number(memory.i64[word]),
+  store: ({ memory }, word, count) => {
+    memory.i64[word] = BigInt(count);
+  },
+};
+
+const floats: Counts = {
+  load: ({ memory }, word) => memory.f64[word] as number,
+  store: ({ memory }, word, count) => {
+    memory.f64[word] = count;
+  },
+};
+
+function setOfShared(context: RootContext): number {
+  return findSet(context, context.stateOffset / 4 + HALF.SET) as number;
+}
+
+function contentsOfShared(context: RootContext, buckets: Buckets): Contents {
+  return contentsOf(context, buckets, [setOfShared(context)], integers);
+}
+
 class SharedHistogramRep extends HistogramRep {
   readonly #set: number;
 
   constructor(context: RootContext) {
     super(context);
-    this.#set = context.stateOffset / 8 + STATE.WORDS;
+    this.#set = setOfShared(context);
   }
 
   override record(value: number): void {
@@ -249,12 +267,8 @@ class SharedHistogramRep extends HistogramRep {
     if (value > (f64[set + SET.MAX] as number)) this.#change(set + SET.MAX, (max) => Math.max(max, value));
   }
 
-  protected override sets(): number[] {
-    return [this.#set];
-  }
-
-  protected override countAt(word: number): number {
-    return Number(this.context.memory.i64[word]);
+  protected override contents(): Contents {
+    return contentsOfShared(this.context, this.buckets);
   }
 
   /** Replaces a floating-point word, atomically: by its bits, since there are no atomics for floating point. */
@@ -270,6 +284,56 @@ class SharedHistogramRep extends HistogramRep {
   }
 }
 
+class SharedHistogramRoot extends SharedRoot<Histogram> {
+  static readonly exports: readonly string[] = [CONTENTS];
+  static readonly imports: readonly string[] = [CONTENTS];
+
+  protected override createRep(): Histogram {
+    return new SharedHistogramRep(this.context);
+  }
+
+  exportPart(_protocol: string, part: Part): Recorded | undefined {
+    if (!carriesState(part)) return undefined;
+    const range = rangeOf(this.context);
+    return { range, contents: contentsOfShared(this.context, new Buckets(range)) };
+  }
+
+  importPart(_protocol: string, _part: Part, recorded: Recorded): void {
+    checkRecorded(recorded);
+    const { context } = this;
+    const link = context.stateOffset / 4 + HALF.SET;
+    const [before, range] = [rangeOf(context), rangeAfter(context, recorded.range)];
+    if (!isSameRange(before, range)) {
+      freeSet(context, link, before);
+      setRange(context, range);
+      makeSet(context, link, range);
+    }
+    fillSet(context, setOfShared(context), range, recorded, integers);
+  }
+
+  bytesOf(_protocol: string, _part: Part, { contents }: Recorded): number {
+    return contents.counts.byteLength;
+  }
+
+  override reclaim(): void {
+    freeSet(this.context, this.context.stateOffset / 4 + HALF.SET, rangeOf(this.context));
+  }
+}
+
+function setsOfDistributed(context: RootContext): number[] {
+  return context.shareOffsets().flatMap((offset) => findSet(context, offset / 4) ?? []);
+}
+
+function contentsOfDistributed(context: RootContext, buckets: Buckets): Contents {
+  return contentsOf(context, buckets, setsOfDistributed(context), floats);
+}
+
+/** This processor's set, made if there is none. @throws OutOfMachineMemoryError */
+function ownSet(context: RootContext, range: HistogramRange): number {
+  const link = context.shareOffset / 4;
+  return findSet(context, link) ?? makeSet(context, link, range);
+}
+
 class DistributedHistogramRep extends HistogramRep {
   readonly #words: Float64Array;
   readonly #set: number;
@@ -277,8 +341,7 @@ class DistributedHistogramRep extends HistogramRep {
   constructor(context: RootContext) {
     super(context);
     this.#words = context.memory.f64;
-    this.#set = context.shareOffset / 8;
-    initialiseSet(context, this.#set);
+    this.#set = ownSet(context, rangeOf(context));
   }
 
   override record(value: number): void {
@@ -293,12 +356,40 @@ class DistributedHistogramRep extends HistogramRep {
     if (value > (words[set + SET.MAX] as number)) words[set + SET.MAX] = value;
   }
 
-  protected override sets(): number[] {
-    return this.context.shareOffsets().map((offset) => offset / 8);
+  protected override contents(): Contents {
+    return contentsOfDistributed(this.context, this.buckets);
+  }
+}
+
+class DistributedHistogramRoot extends DistributedRoot<Histogram> {
+  static readonly exports: readonly string[] = [CONTENTS];
+  static readonly imports: readonly string[] = [CONTENTS];
+
+  protected override createRep(): Histogram {
+    return new DistributedHistogramRep(this.context);
   }
 
-  protected override countAt(word: number): number {
-    return this.#words[word] as number;
+  exportPart(_protocol: string, part: Part): Recorded | undefined {
+    if (!carriesState(part)) return undefined;
+    const range = rangeOf(this.context);
+    return { range, contents: contentsOfDistributed(this.context, new Buckets(range)) };
+  }
+
+  importPart(_protocol: string, _part: Part, recorded: Recorded): void {
+    checkRecorded(recorded);
+    const range = rangeAfter(this.context, recorded.range);
+    setRange(this.context, range);
+    // Into the set of the processor that happens to do it: which one has what says nothing.
+    fillSet(this.context, ownSet(this.context, range), range, recorded, floats);
+  }
+
+  bytesOf(_protocol: string, _part: Part, { contents }: Recorded): number {
+    return contents.counts.byteLength;
+  }
+
+  override reclaim(): void {
+    const range = rangeOf(this.context);
+    for (const offset of this.context.shareOffsets()) freeSet(this.context, offset / 4, range);
   }
 }
 
@@ -310,12 +401,11 @@ export const SharedHistogram: Implementation<Histogram, HistogramOptions | undef
   name: 'k42/histogram-shared@1',
   interface: Histogram,
   module: import.meta.url,
-  distribution: 'shared',
-  Rep: SharedHistogramRep,
-  stateBytes: (options) => STATE.WORDS * 8 + setBytes(rangeOf(options)),
+  Root: SharedHistogramRoot,
+  stateBytes: STATE.WORDS * 8,
   initialise: (context, options) => {
-    initialiseState(context, options);
-    initialiseSet(context, context.stateOffset / 8 + STATE.WORDS);
+    initialise(context, options);
+    makeSet(context, context.stateOffset / 4 + HALF.SET, rangeOf(context));
   },
 });
 
@@ -325,9 +415,8 @@ export const DistributedHistogram: Implementation<Histogram, HistogramOptions | 
     name: 'k42/histogram-distributed@1',
     interface: Histogram,
     module: import.meta.url,
-    distribution: 'distributed',
-    Rep: DistributedHistogramRep,
+    Root: DistributedHistogramRoot,
     stateBytes: STATE.WORDS * 8,
-    shareBytes: (options) => setBytes(rangeOf(options)),
-    initialise: initialiseState,
+    shareBytes: SHARE_BYTES,
+    initialise,
   });

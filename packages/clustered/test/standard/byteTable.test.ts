@@ -24,8 +24,8 @@ class Subject {
     const { maxBytes = Number.POSITIVE_INFINITY, memory = memoryAlone(), seed = 0 } = options;
     this.memory = memory;
     this.heap = new BookedHeap(memory);
-    this.offset = ByteTable.create(memory, this.heap, maxBytes, seed);
-    this.table = new ByteTable(memory, this.offset, this.heap);
+    this.offset = ByteTable.create(memory, this.heap, seed);
+    this.table = new ByteTable(memory, this.offset, this.heap, maxBytes);
   }
 
   get(text: string): string | undefined {

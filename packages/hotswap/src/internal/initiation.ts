@@ -105,7 +105,7 @@ export class Initiation implements Initiator {
     }
     if (block.phase() === PHASE.COMPLETE) this.#succeed();
     // Somebody else has aborted it and must have said so; unless it is gone, or does not get to it.
-    else setTimeout(() => this.#fail(this.#unexplained()), REASON_MS).unref();
+    else setTimeout(() => this.#fail(this.#unexplained(late)), REASON_MS).unref();
   }
 
   #aborted(): void {
@@ -139,15 +139,15 @@ export class Initiation implements Initiator {
     this.#fail(new SwapDeadlineError(coid, phase, hindrances));
   }
 
-  #unexplained(): Error {
-    if (this.#gone.size === 0)
-      return new SwapDeadlineError(this.#mediator.coid, 'aborted', [], 'the reason why it was aborted');
-    return new SwapProcessorGoneError(
-      this.#mediator.coid,
-      'aborted',
-      [...this.#gone][0] as number,
-      'deciding the swap',
+  /** Whoever decided it has not said why: it is gone, or was told to by a deadline and is busy. */
+  #unexplained(late: readonly number[] = []): Error {
+    const { coid } = this.#mediator;
+    const [gone] = this.#gone;
+    if (gone !== undefined) return new SwapProcessorGoneError(coid, 'aborted', gone, 'deciding the swap');
+    const hindrances = late.map(
+      (processor): Hindrance => ({ processor, kind: 'silent', names: [], count: 1, milliseconds: undefined }),
     );
+    return new SwapDeadlineError(coid, 'aborted', hindrances);
   }
 
   // The outcome

@@ -33,7 +33,7 @@ type Step = readonly [work: () => unknown, then: number];
 
 /** What a share tells its mediator. */
 export interface ShareListener {
-  /** It has come a step further. */
+  /** It has come to a stage that other processors wait for, or in a turn of its own to any: there may be something to do. */
   advanced(): void;
   failed(error: unknown): void;
 }
@@ -78,7 +78,7 @@ export class Share {
     switch (this.#stage) {
       case STAGE.NONE:
         this.beganAt = now();
-        this.#reach(STAGE.BEGUN);
+        this.#reach(STAGE.BEGUN, false);
         return [() => this.#exportAll(), STAGE.EXPORTED];
       case STAGE.EXPORTED:
         if (importsAfterAllExports(rootView(newRoot)) && !this.#block.allAtLeast(STAGE.EXPORTED))
@@ -102,25 +102,36 @@ export class Share {
       return;
     }
     if (!isThenable(result)) {
-      this.#reach(then);
+      this.#reach(then, false);
       return;
     }
     this.#isBusy = true;
     const ended = Promise.resolve(result).then(
       () => {
         this.#isBusy = false;
-        this.#reach(then);
+        this.#reach(then, true);
       },
       (error: unknown) => this.#fail(error),
     );
     for (const root of [this.#block.oldRoot, this.#block.newRoot]) keepRoot(root, ended);
   }
 
-  #reach(stage: number): void {
+  #reach(stage: number, inTurnOfItsOwn: boolean): void {
     this.#stage = stage;
     if (stage === STAGE.DONE) this.endedAt = now();
     this.#block.reached(stage);
-    if (stage !== STAGE.BEGUN) this.#listener.advanced();
+    if (inTurnOfItsOwn || this.#isWaitedFor(stage)) this.#listener.advanced();
+  }
+
+  /** Whether others may wait for this stage. For DONE they do, but whoever advances this share may decide the swap at once. */
+  #isWaitedFor(stage: number): boolean {
+    const root = (): ReturnType<typeof rootView> => rootView(this.#block.newRoot);
+    if (stage === STAGE.EXPORTED) return importsAfterAllExports(root());
+    return stage === STAGE.IMPORTED && asSwappable(root()).validate !== undefined;
+  }
+
+  get isDone(): boolean {
+    return this.#stage === STAGE.DONE;
   }
 
   /** For good: whatever comes of it later is dropped. */
