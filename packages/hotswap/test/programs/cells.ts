@@ -45,10 +45,9 @@ const FLAG = {
   EXPORT_LINGERS: 2,
   OTHERS: 3,
   LINGER_MS: 4,
-  IMPORT_BLOCKS: 5,
 } as const;
 /** Gates. Asynchronous exports pass the first, those on processor 1 the second as well. */
-export const GATE = { EXPORT: 0, EXPORT_ON_1: 1, CALL: 2, THREAD: 3, IMPORT: 4 } as const;
+export const GATE = { EXPORT: 0, EXPORT_ON_1: 1, CALL: 2, THREAD: 3 } as const;
 
 const isHere = (which: number): boolean => flag(which) === 1 + currentProcessor().number;
 
@@ -58,11 +57,6 @@ export function letImportFail(processor: number | undefined): void {
 
 export function letValidationFail(processor: number | undefined): void {
   setFlag(FLAG.VALIDATION_FAILS, processor === undefined ? 0 : 1 + processor);
-}
-
-/** Imports on a processor stand still at GATE.IMPORT. */
-export function letImportBlock(processor: number | undefined): void {
-  setFlag(FLAG.IMPORT_BLOCKS, processor === undefined ? 0 : 1 + processor);
 }
 
 /** Has synchronous exports of a processor stay on until so many others have ended, and then until somebody imports. */
@@ -197,7 +191,6 @@ class Moves {
   #import(part: Part, exported: unknown): void {
     note('import begins', codeOf(part));
     if (isHere(FLAG.IMPORT_FAILS)) throw new Error('import asked to fail');
-    if (isHere(FLAG.IMPORT_BLOCKS)) blockAtGate(GATE.IMPORT);
     if (exported instanceof HeapCell && given.has(exported)) note('import by reference', codeOf(part));
     this.#put(part, exported instanceof HeapCell ? exported.value : (exported as number));
     note('import ends', codeOf(part));
