@@ -455,6 +455,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   transfer(): void {
     const { block } = this;
     this.#noteTransfer();
+    this.#seePhase();
     const wasDone = this.#share.isDone;
     if (this.#takesPart()) this.#share.advance();
     if (block.tryCommit()) this.#committed();
@@ -524,6 +525,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   }
 
   #committed(): void {
+    this.#seePhase();
     this.#handOver();
     this.#swing();
     this.#announce();
@@ -676,6 +678,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
   /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
   #finish(): void {
     if (!this.#earlierFinished()) return;
+    this.#seePhase();
     const completed = this.block.phase() === PHASE.COMPLETE;
     try {
       if (completed) this.#handOver();

@@ -250,8 +250,10 @@ export class Initiation implements Initiator {
       if (currentProcessorIfAny() === undefined) return;
       // Of one that was adopted there is nothing to take out. What is not freed if this processor dies now, is lost.
       exchange().journal.remove(this.#word);
-      reclaimRoot(this.#loser);
+      // The block first: the other runs code of users, who may not come back.
+      const loser = this.#loser;
       discardRoot(this.#word);
+      reclaimRoot(loser);
       this.#reclaimed.resolve();
     });
   }

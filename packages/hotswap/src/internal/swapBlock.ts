@@ -60,6 +60,12 @@ export function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
+/** Where the time of a phase's beginning stands. */
+function timeOf(phase: Phase): number {
+  if (phase === PHASE.BLOCK) return TIME.BLOCKED;
+  return phase === PHASE.TRANSFER ? TIME.TRANSFERRING : TIME.DECIDED;
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -415,14 +421,11 @@ export class SwapBlock {
       const wanted = next(phase, word & SET_MASK);
       if (wanted === undefined) return false;
       const [newPhase, newSet] = wanted;
+      // For reports only, and before: whoever sees the phase sees its time. One that comes too late is off by its lateness.
+      if (newPhase !== phase) f64[this.#long + timeOf(newPhase)] = now();
       if (Atomics.compareExchange(i64, at, word, (newPhase << PHASE_SHIFT) | newSet) !== word) continue;
       // Wakes processors that sleep on the word for the outcome: pairs with sleepWhile().
       Atomics.notify(i64, at);
-      if (newPhase === phase) return true;
-      // For the report only; the one who changed the phase writes its time.
-      if (newPhase === PHASE.BLOCK) f64[this.#long + TIME.BLOCKED] = now();
-      else if (newPhase === PHASE.TRANSFER) f64[this.#long + TIME.TRANSFERRING] = now();
-      else f64[this.#long + TIME.DECIDED] = now();
       return true;
     }
   }

@@ -43,8 +43,7 @@ export class Timeline {
   }
 
   #spans(block: SwapBlock, shareBegan: number | undefined, shareEnded: number | undefined): Span[] {
-    // Whoever decided it writes the time afterwards: it may be missing for a moment.
-    const decidedAt = block.time('DECIDED') || now();
+    const decidedAt = block.time('DECIDED');
     // Phases that were skipped, as by an abort, have no time.
     const transferAt = block.time('TRANSFERRING') || decidedAt;
     const blockedAt = block.time('BLOCKED') || transferAt;
