@@ -33,10 +33,12 @@ export interface Later {
   hold(gate: Gate): Promise<Version>;
   /** The same, declared as one that may wait long. */
   park(gate: Gate): Promise<Version>;
-  /** Stands at a gate, calls another object (at another gate, if given), and gives what that gave. */
-  holdThenCall(gate: Gate, other: Coid<Later>, otherGate?: Gate): Promise<Version>;
+  /** Stands at a gate, calls another object, and gives what that gave. */
+  holdThenCall(gate: Gate, other: Coid<Later>): Promise<Version>;
   /** Stands at a gate, and has another processor call an object. */
   holdThenCallOn(gate: Gate, processor: number, other: Coid<Later>): Promise<Version>;
+  /** Stands at a gate, has another processor call an object at a gate (see `left`), and stands at a last gate. */
+  startOn(gate: Gate, processor: number, other: Coid<Later>, otherGate: Gate, last: Gate): Promise<Version>;
   /** Leaves something behind that calls an object when the gate is opened; see `left`. */
   leave(gate: Gate, other: Coid<Later>): Promise<Version>;
   /** Appends to this processor's list; gives it as it is then. */
@@ -54,6 +56,7 @@ export const Later: Interface<Later> = defineInterface<Later>('gated/later', {
   park: { kind: 'async', waits: true },
   holdThenCall: 'async',
   holdThenCallOn: 'async',
+  startOn: 'async',
   leave: 'async',
   note: 'async',
   push: { kind: 'async', completes: true },
@@ -106,14 +109,26 @@ class LaterRep implements Later {
     return this.hold(gate);
   }
 
-  async holdThenCall(gate: Gate, other: Coid<Later>, otherGate?: Gate): Promise<Version> {
+  async holdThenCall(gate: Gate, other: Coid<Later>): Promise<Version> {
     await atGate(gate);
-    return otherGate === undefined ? handle(other).which() : handle(other).hold(otherGate);
+    return handle(other).which();
   }
 
   async holdThenCallOn(gate: Gate, processor: number, other: Coid<Later>): Promise<Version> {
     await atGate(gate);
     return currentProcessor().run<Version>(processor, 'whichHere', [other]);
+  }
+
+  async startOn(
+    gate: Gate,
+    processor: number,
+    other: Coid<Later>,
+    otherGate: Gate,
+    last: Gate,
+  ): Promise<Version> {
+    await atGate(gate);
+    begin('left', currentProcessor().run(processor, 'holdHere', [other, otherGate]));
+    return this.hold(last);
   }
 
   async leave(gate: Gate, other: Coid<Later>): Promise<Version> {
@@ -326,6 +341,10 @@ export function end(key: string): Promise<unknown> {
 
 export function whichHere(coid: Coid<Later | Now>): Version | Promise<Version> {
   return handle(coid).which();
+}
+
+export function holdHere(coid: Coid<Later>, gate: Gate): Promise<Version> {
+  return handle(coid).hold(gate);
 }
 
 /** One turn that stands at the gate TURN. */

@@ -8,6 +8,7 @@ import { AT, controlsOf } from './tallyControls.ts';
 
 const { memory, number } = currentProcessor();
 const controls = controlsOf(memory);
+controls.add(AT.LATER_LOADED);
 if (controls.get(AT.NOT_ON) === 1 + number) throw new Error('asked not to load');
 defineVersion(Tally, controls.get(AT.LATER_VERSION));
 defineVersion(CalmTally, controls.get(AT.LATER_VERSION));

@@ -11,9 +11,22 @@ import { AT, type Controls, controlsOf, STEP } from './tallyControls.ts';
 
 type Operation = (...args: unknown[]) => unknown;
 
-const COUNTED = ['load', 'store', 'add', 'sub', 'or', 'and', 'exchange', 'compareExchange', 'notify'] as const;
+const COUNTED = [
+  'load',
+  'store',
+  'add',
+  'sub',
+  'or',
+  'and',
+  'exchange',
+  'compareExchange',
+  'notify',
+] as const;
 
-function replace(name: (typeof COUNTED)[number], around: (original: Operation, args: unknown[]) => unknown): void {
+function replace(
+  name: (typeof COUNTED)[number],
+  around: (original: Operation, args: unknown[]) => unknown,
+): void {
   const functions = Atomics as unknown as Record<string, Operation>;
   const original = functions[name] as Operation;
   functions[name] = (...args) => around(original, args);

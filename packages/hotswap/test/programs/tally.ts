@@ -24,9 +24,9 @@ import {
   type Interface,
   type RootContext,
 } from '@k42/clustered';
-import { type Part, type SwappableRoot, type SwapOptions, type SwapReport, swap } from '@k42/hotswap';
+import { type Part, type SwapOptions, type SwappableRoot, type SwapReport, swap } from '@k42/hotswap';
 import { currentProcessor, spawn } from '@k42/rcu';
-import { AT, type Controls, controlsOf, STEP, type Step, STREAM, STREAMS } from './tallyControls.ts';
+import { AT, type Controls, controlsOf, STEP, STREAM, STREAMS, type Step } from './tallyControls.ts';
 
 /** All methods are asynchronous: its processors are never stopped. */
 export interface CalmTally {
@@ -204,7 +204,8 @@ abstract class TallyRoot extends DistributedRoot<Tally> implements SwappableRoot
       const shares = this.context.shareOffsets();
       const sum = shares.reduce((total, offset) => total + Atomics.load(this.#i32, offset / 4), 0);
       const total = Atomics.load(this.#i32, this.block / 4);
-      if (sum !== total) throw new Error(`The shares say ${sum}, and the block says ${total}.`);
+      if (Math.abs(sum - total) > this.#controls.get(AT.TORN))
+        throw new Error(`The shares say ${sum}, and the block says ${total}.`);
       this.#controls.add(AT.VALIDATED);
     });
   }
@@ -290,12 +291,15 @@ export const KINDS = ['calm', 'sync'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export function versionOf(kind: Kind, version: number): Implementation<CalmTally, boolean> {
-  const versions: Tallies<CalmTally> = kind === 'calm' ? CALM_TALLIES : (TALLIES as unknown as Tallies<CalmTally>);
+  const versions: Tallies<CalmTally> =
+    kind === 'calm' ? CALM_TALLIES : (TALLIES as unknown as Tallies<CalmTally>);
   return versions[version - 1] as Implementation<CalmTally, boolean>;
 }
 
 function partName(part: Part): string {
-  return part.kind === 'root' ? 'root' : `${part.kind} ${part.kind === 'share' ? part.share : part.processor}`;
+  return part.kind === 'root'
+    ? 'root'
+    : `${part.kind} ${part.kind === 'share' ? part.share : part.processor}`;
 }
 
 // What has happened on this processor, in order
@@ -408,7 +412,12 @@ export async function callUntilStopped(
 }
 
 /** A call that is under way when this returns; what comes of it is forgotten if it has to be. */
-export function begin(coid: Coid<CalmTally>, method: 'addAtGate' | 'addLater' | 'linger', caller: number, number: number): void {
+export function begin(
+  coid: Coid<CalmTally>,
+  method: 'addAtGate' | 'addLater' | 'linger',
+  caller: number,
+  number: number,
+): void {
   const tally = handle(coid);
   (method === 'linger' ? tally.linger() : tally[method](caller, number)).catch(() => {});
 }

@@ -59,6 +59,9 @@ export const AT = {
   /** What a module that is loaded later defines, and 1 + the number of the processor where it does not load. */
   LATER_VERSION: 48,
   NOT_ON: 49,
+  LATER_LOADED: 51,
+  /** How many calls may have been torn by the death of a processor in the midst of them. */
+  TORN: 52,
   /** Promises that were rejected and that nobody has handled, on any processor. */
   REJECTIONS: 50,
   STREAMS: 64,
