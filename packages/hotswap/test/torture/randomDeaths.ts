@@ -26,8 +26,8 @@ import {
 const VICTIM = 2;
 /** What a swap may say when somebody has died. */
 const EXPECTED = ['K42_SWAP_PROCESSOR_GONE', 'K42_PROCESSOR_GONE'];
-/** A death may cost what was being made or freed: an object, and a Mediator. */
-const BYTES_PER_DEATH = 2560;
+/** A death may cost what was being made or freed: an object and a Mediator, and a chunk of an arena that nobody knew yet. */
+const BYTES_PER_DEATH = 2560 + 65_536;
 
 interface Life {
   readonly stage: Stage;
