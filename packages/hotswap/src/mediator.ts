@@ -143,7 +143,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     return this.#isFinished;
   }
 
-  // Misses
+  // Misses (model: MISS)
 
   override handleMiss(miss: Miss): object {
     const { block } = this;
@@ -195,7 +195,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   // Calls
 
-  /** A call on the interceptor Rep. */
+  /** A call on the interceptor Rep. Model: INTERCEPT. */
   intercept(method: string, args: unknown[]): unknown {
     if (this.#isFinished) return redispatch(this.coid, this.sequence, method, args);
     const declared = this.#served.methods[method] as Method;
@@ -290,7 +290,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   // Steps
 
-  /** Does whatever is due on this processor. Between turns only. */
+  /** Does whatever is due on this processor. Between turns only. Model: STEP. */
   step(): void {
     if (this.#isFinished) return;
     if (this.#stepping) {
@@ -331,7 +331,7 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     if (block.decided) this.#finish();
   }
 
-  /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. */
+  /** The first step of a participant: later calls miss to the Mediator, earlier ones are waited for. Model: RESET. */
   #reset(): void {
     if (this.#resetDone || !this.#joined()) return;
     if (!this.#earlierFinished()) return;
@@ -670,12 +670,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
     };
   }
 
-  /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. */
+  /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. Model: SWING. */
   #swing(): void {
     swingRoot(this.coid, this.context.rootWord, this.block.finalRoot);
   }
 
-  /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. */
+  /** Runs what has queued, in order, and gives the slot back to the table. In a turn of its own. Model: DRAIN. */
   #finish(): void {
     if (!this.#earlierFinished()) return;
     this.#seePhase();

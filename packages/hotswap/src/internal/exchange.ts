@@ -363,6 +363,7 @@ export class Exchange {
     this.#processor.post(initiator, FINISHED, message);
   }
 
+  /** Model: RELEASE. */
   #release(from: number, { swap, roots }: ReleaseMessage): void {
     const participant = this.#mediators.get(swap);
     const letGo = (): void => {

@@ -3,7 +3,7 @@
  *
  *     NONE -> BEGUN -> EXPORTED -> IMPORTED -> DONE
  *
- * The part of a Rep is moved on the Rep's own processor; parts in machine memory are claimed by whoever comes first. Each step
+ * (Model: SHARE, EXPORT, IMPORT.) The part of a Rep is moved on the Rep's own processor; parts in machine memory are claimed by whoever comes first. Each step
  * is taken as soon as it may be: imports that need all exports wait until every participant is EXPORTED, a validation until
  * every one is IMPORTED. How far each has come stands in the swap block, and whoever comes a step further has the others look.
  *

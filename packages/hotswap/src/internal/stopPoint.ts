@@ -1,5 +1,5 @@
 /**
- * The stop point of a processor: where synchronous interfaces become quiescent.
+ * The stop point of a processor: where synchronous interfaces become quiescent. Model: STOP_POINT.
  *
  * Between its turns a processor runs no synchronous call, but its event loop may start one at any moment. To be
  * *ready* it therefore holds still: a worker step becomes ready in every swap that waits for this processor, and

@@ -7,6 +7,8 @@
  * Each is one compare-and-swap by whoever finds its condition true; nobody is appointed. Per-processor words are
  * written *before* the compare-and-swap that relies on them, so whoever sees the new word sees them too. The order of
  * phases is the order of their numbers, and the word never goes back.
+ *
+ * Names in capitals after "Model:", here and elsewhere, are steps of the protocol's model (`model/README.md`).
  */
 
 import { bit, members } from '@k42/clustered/interpose';
@@ -103,7 +105,7 @@ export class SwapBlock {
 
   /**
    * Opens FORWARD for those processors. Before the entry is swung to the Mediator: whoever finds the Mediator there
-   * finds a swap that has begun.
+   * finds a swap that has begun. Model: INTERPOSE.
    */
   begin(oldRoot: bigint, sequence: number, participants: readonly number[]): void {
     const { i32, i64 } = this.#memory;
@@ -246,7 +248,7 @@ export class SwapBlock {
     );
   }
 
-  /** Asks to be told of every transition from now on. Afterwards look at the phase: it may have been the last. */
+  /** Asks to be told of every transition from now on. Afterwards look at the phase: it may have been the last. Model: INTEREST. */
   interest(): void {
     // Pairs with interested() after a transition: either the announcer sees us, or we see the new phase.
     Atomics.or(this.#memory.i64, this.#long + LONG.INTERESTED, bit(this.#me));
@@ -256,7 +258,7 @@ export class SwapBlock {
     return members(Atomics.load(this.#memory.i64, this.#long + LONG.INTERESTED));
   }
 
-  /** A processor first touched during the swap takes part; false if it is too late for that. */
+  /** A processor first touched during the swap takes part; false if it is too late for that. Model: JOIN. */
   join(): boolean {
     const { i32 } = this.#memory;
     // Before the compare-and-swap: whoever sees our bit finds that we have nothing to wait for.
@@ -269,12 +271,12 @@ export class SwapBlock {
     return joined;
   }
 
-  /** This processor's untracked threads have gone. */
+  /** This processor's untracked threads have gone. Model: ELAPSE. */
   elapsed(): void {
     Atomics.store(this.#memory.i32, this.#own(this.#me, OWN.ELAPSED), 1);
   }
 
-  /** FORWARD to BLOCK, once every participant's untracked threads have gone (to TRANSFER at once, without any). */
+  /** FORWARD to BLOCK, once every participant's untracked threads have gone (to TRANSFER at once, without any). Model: TO_BLOCK. */
   tryBlock(): boolean {
     return this.#change((phase, set) => {
       if (phase !== PHASE.FORWARD || this.notElapsed().length !== 0) return undefined;
@@ -282,12 +284,12 @@ export class SwapBlock {
     });
   }
 
-  /** Takes this processor out of those not ready; the last one opens TRANSFER. */
+  /** Takes this processor out of those not ready; the last one opens TRANSFER. Model: READY, TO_TRANSFER. */
   ready(): boolean {
     return this.#clear(bit(this.#me));
   }
 
-  /** Puts this processor back among those not ready; false if TRANSFER has begun. */
+  /** Puts this processor back among those not ready; false if TRANSFER has begun. Model: WITHDRAW. */
   withdraw(): boolean {
     return this.#change((phase, set) => (phase === PHASE.BLOCK ? [phase, set | bit(this.#me)] : undefined));
   }
@@ -308,7 +310,7 @@ export class SwapBlock {
     Atomics.store(this.#memory.i32, this.#own(this.#me, OWN.JOINED), 1);
   }
 
-  /** Claims the root part; true for exactly one processor. Only once its share has BEGUN. */
+  /** Claims the root part; true for exactly one processor. Only once its share has BEGUN. Model: CLAIM. */
   claimRoot(): boolean {
     return this.#claim(ROOT_PART);
   }
@@ -337,7 +339,7 @@ export class SwapBlock {
     return (claimed & ROOT_PART) !== 0n && this.#behind(stage).length === 0;
   }
 
-  /** TRANSFER to COMPLETE, once all parts are imported. True for the one that decided it. */
+  /** TRANSFER to COMPLETE, once all parts are imported. True for the one that decided it. Model: COMMIT. */
   tryCommit(): boolean {
     return this.#change((phase) =>
       phase === PHASE.TRANSFER && this.allAtLeast(STAGE.DONE) ? [PHASE.COMPLETE, 0n] : undefined,
@@ -382,7 +384,7 @@ export class SwapBlock {
     return Atomics.load(this.#memory.i32, this.#word + WORD.HAND_OVER) === HANDED_OVER;
   }
 
-  /** To ABORTED from any phase before the decision. True for the one that decided it. */
+  /** To ABORTED from any phase before the decision. True for the one that decided it. Model: ABORT. */
   tryAbort(): boolean {
     return this.#change((phase) => (phase < PHASE.COMPLETE ? [PHASE.ABORTED, 0n] : undefined));
   }
@@ -390,7 +392,7 @@ export class SwapBlock {
   /**
    * Takes a dead processor out of every set. False if it died in the midst of its share: parts it had claimed are then
    * neither here nor there, and the swap has to be aborted. One that had not begun has claimed nothing; one that was done has
-   * left what it imported in machine memory, and what was in its heap is gone with either object.
+   * left what it imported in machine memory, and what was in its heap is gone with either object. Model: BURY.
    */
   bury(number: number): boolean {
     const { i32 } = this.#memory;
