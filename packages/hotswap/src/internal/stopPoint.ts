@@ -1,5 +1,5 @@
 /**
- * The stop point of a processor: where synchronous interfaces become quiescent. Model: STOP_POINT.
+ * The stop point of a processor: where synchronous interfaces become quiescent. Model: STOP, PAUSE_ENDS.
  *
  * Between its turns a processor runs no synchronous call, but its event loop may start one at any moment. To be
  * *ready* it therefore holds still: a worker step becomes ready in every swap that waits for this processor, and
