@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'retire does not wait for open calls',
     scenario: 'life:callsEndFirst',
     seen: /a waiting call was not waited for/,
-    edits: one('destruction', 'if (open !== undefined && open.count !== 0)', 'if (open === undefined)'),
+    edits: one('destruction', 'if (open !== undefined && !open.isOver)', 'if (open === undefined)'),
   },
   {
     name: 'retire does not wait for kept Roots',
