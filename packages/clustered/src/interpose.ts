@@ -82,7 +82,7 @@ export async function withEntryLocked<R>(
   deadlineMs?: number,
   isReady: (entry: EntryView) => boolean = () => true,
 ): Promise<R> {
-  const { gtt, records, processor } = objects();
+  const { gtt, records, inheriting } = objects();
   const sequence = objects().sequenceOf(coid);
   const view = (): EntryView => ({ root: gtt.root(coid), sequence, touched: gtt.touched(coid) });
   const isLive = (): boolean => gtt.sequence(coid) === sequence && gtt.state(coid) === STATE.LIVE;
@@ -98,7 +98,7 @@ export async function withEntryLocked<R>(
       if (!isReady(view())) return false;
       const { departed, inherited } = records.departures(gtt.root(coid));
       // One that was killed while it departed has left a count that never comes right.
-      return departed === inherited || !processor.isAnyDeparting();
+      return departed === inherited || !inheriting.isAny();
     },
   );
 }

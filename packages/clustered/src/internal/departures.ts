@@ -44,7 +44,11 @@ export function handOverOnDeparture(own: Objects): void {
   processor.onSystemMessage(INHERIT, (from, payload) => {
     const legacy = payload as Legacy;
     // In a turn of its own: it runs user code, and this may be a stop point.
-    setImmediate(() => runGuarded(() => inherit(own, legacy, from)));
+    own.inheriting.begin();
+    setImmediate(() => {
+      runGuarded(() => inherit(own, legacy, from));
+      own.inheriting.end();
+    });
   });
 }
 

@@ -7,6 +7,7 @@ import type { AnyInterface } from '../interfaces.ts';
 import type { Miss, Root } from '../root.ts';
 import { Arena } from './arena.ts';
 import { GlobalTranslationTable } from './gtt.ts';
+import { Inheriting } from './inheriting.ts';
 import {
   LINE_BYTES,
   REGION,
@@ -72,6 +73,7 @@ export class Objects {
   readonly ltt: LocalTranslationTable;
   readonly records: Records;
   readonly members: Members;
+  readonly inheriting: Inheriting;
   /** First word of the regions' block. */
   readonly regions: number;
   /** First word of this processor's lines there. */
@@ -96,6 +98,7 @@ export class Objects {
     this.regions = memory.block(REGIONS_NAME, REGIONS_BYTES) / 4;
     this.#region = regionAt(this.regions, number);
     this.members = new Members(processor);
+    this.inheriting = new Inheriting(processor);
     this.gtt = new GlobalTranslationTable(processor);
     this.ltt = new LocalTranslationTable();
     this.records = new Records(processor, new Names(processor), new Arena(processor));
