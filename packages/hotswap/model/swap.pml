@@ -510,6 +510,8 @@ inline PARTS_DONE(s) {
       IN_FLIGHT(AFTER(s, me), 0, OBJECT(s)); \
       letGo[s] = letGo[s] | ME; goto END_TURN
 /* Alternatives of a processor at its stop point. */
+#define SERVE_ON(s) \
+  :: inReady != 0 && HAS(stepDue[s], me) -> stepDue[s] = stepDue[s] & ~ME; sw = s; goto STEP
 #define SETTLE_ON(s) \
   :: HAS(inReady, s) && CAN_BEGIN_SHARE(s) -> sw = s; ex = 1 + s; goto WITHDRAW_ALL \
   :: HAS(inReady, s) && CAN_COMMIT(s) -> sw = s; goto COMMIT \
@@ -1239,10 +1241,10 @@ STOP_POINT:
         goto _BETWEEN_TURNS
     /* PAUSE_ENDS: the bound passes. */
     :: open && inReady != 0 -> goto WITHDRAW_ALL
-    STEP_ON(0)
+    SERVE_ON(0)
     SETTLE_ON(0)
 #if S > 1
-    STEP_ON(1)
+    SERVE_ON(1)
     SETTLE_ON(1)
 #endif
 #if BARRIER

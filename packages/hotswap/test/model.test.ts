@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-const program = join(import.meta.dirname, '../../tooling/bin/model.mjs');
+const program = join(import.meta.dirname, '../../..', 'packages/tooling/bin/model.mjs');
 const configurations = join(import.meta.dirname, '../model/configurations.json');
 /** Half a minute on an idle machine; the compiler's share grows with whatever else is running. */
 const DEADLINE_MS = 600_000;

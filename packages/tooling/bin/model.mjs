@@ -23,7 +23,7 @@ import { parseArgs } from 'node:util';
  * @typedef {{ run: Run, states: number, depth: number, seconds: number, verdict: string, good: boolean, details: string }} Outcome
  */
 
-const MODEL = join(import.meta.dirname, '../../hotswap/model');
+const MODEL = join(import.meta.dirname, '../../..', 'packages/hotswap/model');
 const DEPTH = 200_000;
 const MEMORY_MIB = 2_800;
 const SEARCH_DEADLINE_MS = 900_000;
@@ -79,8 +79,12 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(home, { recursive: true, force: true });
 });
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
-  process.on(signal, () => process.exit(1));
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.on(signal, () => {
+    process.stderr.write(`Ended by ${signal}.\n`);
+    process.exit(1);
+  });
+}
 
 const beganAt = performance.now();
 /** @type {Outcome[]} */
