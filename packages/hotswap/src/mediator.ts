@@ -346,6 +346,12 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
       this.abort(new SwapModuleError(where, message, { cause }));
       return;
     }
+    if (block.isElapsed(this.context.processor)) {
+      // It joined by a miss, and its slot leads here already. To reset it would let a later call miss to the winner, before those
+      // that are queued here.
+      this.#hasElapsed = true;
+      return;
+    }
     const open = resetSlot(this.coid, this.sequence);
     this.#openBefore = open;
     whenThreadsElapsed(() => {

@@ -243,9 +243,11 @@ export class SwapBlock {
 
   /** Participants whose untracked threads have not all gone. */
   notElapsed(): number[] {
-    return this.joined().filter(
-      (number) => Atomics.load(this.#memory.i32, this.#own(number, OWN.ELAPSED)) === 0,
-    );
+    return this.joined().filter((number) => !this.isElapsed(number));
+  }
+
+  isElapsed(number: number): boolean {
+    return Atomics.load(this.#memory.i32, this.#own(number, OWN.ELAPSED)) === 1;
   }
 
   /** Asks to be told of every transition from now on. Afterwards look at the phase: it may have been the last. Model: INTEREST. */
