@@ -5,7 +5,7 @@
 
 import { type Coid, create, destroy, handle } from '@k42/clustered';
 import { currentRoot, implementationOf, rootView } from '@k42/clustered/interpose';
-import { Machine } from '@k42/rcu';
+import { Machine, spawn } from '@k42/rcu';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type PhaseName, swap } from '../src/index.ts';
 import { phaseName } from '../src/internal/swapBlock.ts';
@@ -14,6 +14,7 @@ import { DistributedCounter, SharedCounter } from './programs/counters.ts';
 import {
   callFromExports,
   GATE,
+  isGateClosed,
   NosyPartner,
   PartnerV1,
   PartnerV2,
@@ -95,6 +96,34 @@ describe('asynchronous interfaces', () => {
     expect(report).toMatchObject({ participants: [0], queued: 2 });
     expect(await here.list()).toEqual([0, 2]);
     expect(await machine.run(1, 'listHere', [coid])).toEqual([1]);
+  });
+
+  test('a processor first touched in BLOCK keeps the order of its calls, also of one made just after the decision', async () => {
+    const coid = create(RecorderV1);
+    await handle(coid).record(0);
+    setGate(GATE.CALL, true);
+    const control = new AbortController();
+    // A thread from before keeps FORWARD on until a call that has been forwarded is under way.
+    const thread = Promise.withResolvers<void>();
+    const before = spawn(() => thread.promise);
+    const swapped = swap(coid, RecorderV2, { signal: control.signal }).catch((error: unknown) => error);
+    await reached(coid, 'forward');
+    for (let i = 0; i < 20; i++) await turn();
+    const held = handle(coid).waitForGate();
+    thread.resolve();
+    await before;
+    await reached(coid, 'block');
+    await machine.run(1, 'startRecording', [coid, 1]);
+    // Its step has run by the time it answers again.
+    for (let i = 0; i < 5; i++) await machine.run(1, 'listNothing');
+    const second = machine.run(1, 'recordWhenSwung', [coid, 2]);
+    while (!isGateClosed(GATE.EXPORT)) await turn();
+    control.abort();
+    await second;
+    expect(await swapped).toMatchObject({ code: 'K42_SWAP_ABORTED' });
+    expect(await machine.run(1, 'listHere', [coid])).toEqual([1, 2]);
+    setGate(GATE.CALL, false);
+    await held;
   });
 
   test('a tracked call holds the swap up until it ends; one that outlasts the deadline aborts it', async () => {

@@ -12,6 +12,7 @@ import {
   type Interface,
   type RootContext,
 } from '@k42/clustered';
+import { currentRoot } from '@k42/clustered/interpose';
 import type { Part, SwappableRoot } from '@k42/hotswap';
 import { currentProcessor, type MachineMemory } from '@k42/rcu';
 
@@ -31,6 +32,11 @@ export const Recorder: Interface<Recorder> = defineInterface<Recorder>('test/rec
 
 const GATES_BYTES = 64;
 export const GATE = { EXPORT: 0, CALL: 1 } as const;
+
+export function isGateClosed(gate: number): boolean {
+  const { memory } = currentProcessor();
+  return Atomics.load(memory.i32, gateIndex(memory, gate)) !== 0;
+}
 
 function gateIndex(memory: MachineMemory, gate: number): number {
   return memory.block('test/gates', GATES_BYTES) / 4 + gate;
@@ -120,6 +126,9 @@ export async function recordUntilGate(coid: Coid<Recorder>): Promise<number[]> {
   });
   return recorder.list();
 }
+
+/** A round trip. */
+export function listNothing(): void {}
 
 export function listHere(coid: Coid<Recorder>): Promise<number[]> {
   return handle(coid).list();
@@ -232,6 +241,16 @@ export function countInHere(coid: Coid<{ inc(id: number): number }>): number {
 let started: Promise<number> | undefined;
 /** Makes a call and returns while it is under way. */
 export function startRecording(coid: Coid<Recorder>, n: number): void {
+  started = handle(coid).record(n);
+}
+
+/** Within one turn: waits until the table names another Root, then makes a call. Says by the gate of exports that it has begun. */
+export function recordWhenSwung(coid: Coid<Recorder>, n: number): void {
+  const before = currentRoot(coid);
+  setGate(GATE.EXPORT, true);
+  const until = performance.now() + 5000;
+  while (currentRoot(coid) === before)
+    if (performance.now() > until) throw new Error('the table was not swung');
   started = handle(coid).record(n);
 }
 
