@@ -11,7 +11,7 @@ export interface Hindrance {
    * `calls`: calls that it has forwarded are not over; `freeze`: the object's background work has not stopped; `stop`: the
    * processor does not come to a stop point with the others; `share`: its part of the state is not moved; `queue`: calls that
    * waited are not all begun; `silent`: the processor does not answer, its event loop does not run; `nothing`: it has done
-   * what it can for now.
+   * all it can do before the others have done theirs.
    */
   readonly kind:
     | 'threads'

@@ -32,7 +32,7 @@ import {
   rootViewIfAny,
   swingRoot,
 } from '@k42/clustered/interpose';
-import { errorToWire, rcu, runGuarded, type WireError, whenThreadsElapsed } from '@k42/rcu';
+import { errorToWire, runGuarded, type WireError, whenThreadsElapsed } from '@k42/rcu';
 import {
   FreezeError,
   type PhaseName,
@@ -43,10 +43,11 @@ import {
   SwapProcessorGoneError,
   TransferReentryError,
 } from './errors.ts';
-import { type Hindrance, NAMES_MAX } from './hindrance.ts';
+import type { Hindrance } from './hindrance.ts';
 import { channels } from './internal/channels.ts';
 import { type Exchange, exchange, type Participant } from './internal/exchange.ts';
 import { Freezing } from './internal/freezing.ts';
+import { hindranceIn } from './internal/hindrances.ts';
 import { PHASE } from './internal/layout.ts';
 import { isInShare, isMarked, runMarked } from './internal/marks.ts';
 import { CallQueue } from './internal/queue.ts';
@@ -623,57 +624,21 @@ export class MediatorRoot extends Root<object> implements Interceptor, Participa
 
   /** What the swap waits for here; in a phase that is over, what it has been waiting for. */
   hindrance(phase: PhaseName = this.#phase()): Hindrance {
-    const hindrance = this.#hindranceIn(phase);
-    return { processor: this.context.processor, names: [], count: 1, milliseconds: undefined, ...hindrance };
-  }
-
-  #hindranceIn(phase: PhaseName): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
-    switch (phase) {
-      case 'forward':
-        return this.#hindranceInForward();
-      case 'block':
-        return this.#hindranceInBlock();
-      case 'transfer':
-        return this.#share.endedAt === undefined && this.#joined()
-          ? { kind: 'share', milliseconds: performance.now() - (this.#transferSeenAt ?? performance.now()) }
-          : { kind: 'nothing' };
-      default:
-        return this.#isFinished ? { kind: 'nothing' } : { kind: 'queue', count: this.#queue.length };
-    }
-  }
-
-  #hindranceInForward(): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
-    if (this.#hasElapsed || !this.#resetDone) return { kind: 'nothing' };
-    const { blockers, blocking, waitedForSince } = rcu.view();
-    if (blocking === 0 && this.#openBefore !== undefined && this.#openBefore.count !== 0)
-      return { kind: 'open calls', count: this.#openBefore.count };
-    // A call that has been forwarded is a thread as well, and one that began while an earlier grace period was waited for counts here.
-    const names = blockers.length === 0 ? this.#tracked.names() : blockers.slice(0, NAMES_MAX);
-    return {
-      kind: 'threads',
-      names,
-      count: blocking,
-      milliseconds: waitedForSince === undefined ? undefined : performance.now() - waitedForSince,
-    };
-  }
-
-  #hindranceInBlock(): Partial<Hindrance> & Pick<Hindrance, 'kind'> {
-    if (this.block.phase() === PHASE.BLOCK && !this.block.inSet()) return { kind: 'nothing' };
-    const tracked = this.#tracked;
-    if (!tracked.none)
-      return {
-        kind: 'calls',
-        names: tracked.names(),
-        count: tracked.count,
-        milliseconds: tracked.longestMs,
-      };
-    if (this.#freezing.isUnderWay) return { kind: 'freeze' };
-    const since = this.#firstStopAt;
-    return {
-      kind: 'stop',
-      count: this.#stops,
-      milliseconds: since === undefined ? undefined : performance.now() - since,
-    };
+    return hindranceIn(phase, {
+      processor: this.context.processor,
+      isFinished: this.#isFinished,
+      queued: this.#queue.length,
+      // Before its first step nothing here is waited for.
+      isElapsed: this.#hasElapsed || !this.#resetDone,
+      openBefore: this.#openBefore?.count ?? 0,
+      tracked: this.#tracked,
+      isReady: this.block.phase() === PHASE.BLOCK && !this.block.inSet(),
+      isFreezing: this.#freezing.isUnderWay,
+      stops: this.#stops,
+      firstStopAt: this.#firstStopAt,
+      isMoving: this.#share.endedAt === undefined && this.#joined(),
+      transferSeenAt: this.#transferSeenAt,
+    });
   }
 
   /** From this swap's Mediator to the Root the phase implies; whoever comes first does it. Model: SWING. */
