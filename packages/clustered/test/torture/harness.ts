@@ -9,6 +9,7 @@ import process from 'node:process';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Machine, type MachineMemory, type MachineOptions } from '@k42/rcu';
+import { check, type Waits, waitsOf } from '@k42/tooling/waits';
 import { objectCounts } from '../../src/index.ts';
 import {
   CHUNK,
@@ -21,6 +22,8 @@ import {
   UNIT_BYTES,
 } from '../../src/internal/layout.ts';
 
+export { check };
+
 export type Counts = Record<string, number>;
 
 export type Scenario = (seed: number) => Promise<Counts>;
@@ -31,39 +34,9 @@ export type Scenario = (seed: number) => Promise<Counts>;
  */
 export const WAIT_MS: number = Number(process.env.K42_TORTURE_WAIT_MS ?? 8000);
 
-export function check(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(what);
-}
-
-/** A promise that has to settle in time. */
-export async function inTime<T>(
-  promise: PromiseLike<T>,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${milliseconds} ms for ${what}.`)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Looks every millisecond: for what other processors write, where nobody would notify. */
-export async function until(
-  holds: () => boolean,
-  what: () => string,
-  milliseconds: number = WAIT_MS,
-): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`Waited ${milliseconds} ms for ${what()}.`);
-    await delay(1);
-  }
-}
+const waits = waitsOf(WAIT_MS);
+export const inTime: Waits['inTime'] = waits.inTime;
+export const until: Waits['until'] = waits.until;
 
 export async function turns(count = 10): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();

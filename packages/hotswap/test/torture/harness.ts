@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { type Coid, create, destroy, liveObjects, objectCounts } from '@k42/clustered';
 import { currentRoot, implementationOf, rootView } from '@k42/clustered/interpose';
 import { Machine, type MachineOptions } from '@k42/rcu';
+import { check, type Waits, waitsOf } from '@k42/tooling/waits';
 import { type PhaseName, swapsInProgress } from '../../src/index.ts';
 import { phaseName } from '../../src/internal/swapBlock.ts';
 import { MediatorRoot } from '../../src/mediator.ts';
@@ -15,6 +16,8 @@ import type { KeeperData, KeeperOrder } from '../programs/keeper.ts';
 import { type Audit, type CalmTally, type Kind, type Made, versionOf } from '../programs/tally.ts';
 import { AT, type Controls, controlsOf, STEP, type Step } from '../programs/tallyControls.ts';
 import { bytesInUse } from '../support.ts';
+
+export { check };
 
 export const PROGRAM: URL = new URL('../programs/tally.ts', import.meta.url);
 export const STOPPING: URL = new URL('../programs/stopping.ts', import.meta.url);
@@ -24,39 +27,9 @@ export const WAIT_MS: number = Number(process.env.K42_TORTURE_WAIT_MS ?? 8000);
 
 export type Counts = Record<string, number>;
 
-export function check(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(what);
-}
-
-/** A promise that has to settle in time. */
-export async function inTime<T>(
-  promise: PromiseLike<T>,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${milliseconds} ms for ${what}.`)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Looks every millisecond: for what other processors write, where nobody would notify. */
-export async function until(
-  holds: () => boolean,
-  what: () => string,
-  milliseconds: number = WAIT_MS,
-): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`Waited ${milliseconds} ms for ${what()}.`);
-    await delay(1);
-  }
-}
+const waits = waitsOf(WAIT_MS);
+export const inTime: Waits['inTime'] = waits.inTime;
+export const until: Waits['until'] = waits.until;
 
 export async function turns(count = 10): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();

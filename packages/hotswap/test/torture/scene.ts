@@ -11,10 +11,13 @@ import { Worker } from 'node:worker_threads';
 import type { Coid } from '@k42/clustered';
 import { currentRoot, implementationOf, rootView } from '@k42/clustered/interpose';
 import { Machine } from '@k42/rcu';
+import { check, type Waits, waitsOf } from '@k42/tooling/waits';
 import { type PhaseName, swapsInProgress } from '../../src/index.ts';
 import { phaseName } from '../../src/internal/swapBlock.ts';
 import { MediatorRoot } from '../../src/mediator.ts';
 import { type Gate, Gates } from '../programs/gates.ts';
+
+export { check };
 
 const PROGRAM = new URL('../programs/gated.ts', import.meta.url);
 
@@ -27,39 +30,9 @@ const SETUP_MS = 20_000;
 /** For swaps in scenes: whatever goes on only because this has passed is seen as late. */
 export const SWAP_MS = 60_000;
 
-export function check(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(what);
-}
-
-/** A promise that has to settle in time. */
-export async function inTime<T>(
-  promise: PromiseLike<T>,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${milliseconds} ms for ${what}.`)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Looks turn by turn: for what other processors write, where nobody would notify. */
-export async function until(
-  holds: () => boolean,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<void> {
-  const giveUpAt = performance.now() + milliseconds;
-  while (!holds()) {
-    if (performance.now() > giveUpAt) throw new Error(`Waited ${milliseconds} ms for ${what}.`);
-    await delay(1);
-  }
-}
+const waits = waitsOf(WAIT_MS);
+export const inTime: Waits['inTime'] = waits.inTime;
+export const until: Waits['until'] = waits.until;
 
 /** The same, and holds this processor meanwhile. */
 export function holdUntil(holds: () => boolean, what: string): void {

@@ -5,8 +5,11 @@
  * be. It gives its counts, so that a run that did next to nothing is told from one that tried hard; the least counts that
  * it must reach are waited for, not timed.
  */
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { check, type Waits, waitsOf } from '@k42/tooling/waits';
 import { Machine, type MachineOptions } from '../../src/index.ts';
+
+export { check };
 
 /** What the processors of most scenarios run. */
 export const PROGRAM: URL = new URL('../programs/torture.ts', import.meta.url);
@@ -24,39 +27,9 @@ export type Scenario = (run: Run) => Promise<Counts>;
 /** Milliseconds for anything that is waited for; the environment reaches the workers as well. */
 export const WAIT_MS: number = Number(process.env.K42_TORTURE_WAIT_MS ?? 15_000);
 
-export function check(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(what);
-}
-
-/** A promise that has to settle in time. */
-export async function inTime<T>(
-  promise: PromiseLike<T>,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${milliseconds} ms for ${what}.`)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Looks every millisecond: for what other processors write, where nobody would notify. */
-export async function until(
-  holds: () => boolean,
-  what: string,
-  milliseconds: number = WAIT_MS,
-): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`Waited ${milliseconds} ms for ${what}.`);
-    await delay(1);
-  }
-}
+const waits = waitsOf(WAIT_MS);
+export const inTime: Waits['inTime'] = waits.inTime;
+export const until: Waits['until'] = waits.until;
 
 /** Turns enough for whatever is ready to happen on this processor to have happened. */
 export async function turns(count = 10): Promise<void> {
